@@ -1,0 +1,175 @@
+"""Measures on results: NumPy arrays in, plain results out. Nothing here trains or draws."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from mnist_mlp.data import Dataset
+from mnist_mlp.recipe import Run
+
+Counts = NDArray[np.int64]
+
+
+def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, n_classes: int = 10) -> Counts:
+    """Count the images of true class i (rows) that were predicted as class j (columns)."""
+    pairs = np.asarray(labels) * n_classes + np.asarray(predicted)
+    return np.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
+
+
+def log_probabilities(logits: ArrayLike) -> NDArray[np.float64]:
+    """Return log softmax (N, K) without losing the images that are almost certain.
+
+    ``log p_c = -log1p(sum_{j != c} exp(z_j - z_c))``. The usual ``z_c - logsumexp(z)`` rounds to 0
+    once p is within 1e-16 of 1; here the small sum itself is kept, so that such images still have
+    an order. In float64 from the float32 logits.
+    """
+    z = np.asarray(logits, dtype=np.float64)
+    # errstate: exp overflows to inf where the class is hopeless, and -log1p(inf) = -inf is right.
+    with np.errstate(over="ignore"):
+        odds_against = np.exp(z[:, None, :] - z[:, :, None])  # [n, c, j] = exp(z_j - z_c)
+    diagonal = np.arange(z.shape[1])
+    odds_against[:, diagonal, diagonal] = 0.0
+    return -np.log1p(odds_against.sum(axis=2))
+
+
+@dataclass(frozen=True)
+class ScoredImage:
+    """A test image with the score that the network gives it for one class."""
+
+    index: int
+    label: int
+    log_probability: float
+
+    @property
+    def probability(self) -> float:
+        """The softmax probability of the class."""
+        return math.exp(self.log_probability)
+
+    @property
+    def shortfall(self) -> float:
+        """``1 - p``, exact also where p rounds to 1."""
+        return -math.expm1(self.log_probability)
+
+
+def top_k_per_class(
+    logits: NDArray[Any], labels: NDArray[np.int64], k: int = 3
+) -> list[list[ScoredImage]]:
+    """Return, for every class, the k images with the highest score for it, best first.
+
+    All images compete, whatever their true class. The rank is by log-probability, not by the
+    float32 probability, which is exactly 1 for thousands of images; should two still be equal, the
+    earlier image comes first.
+    """
+    log_p = log_probabilities(logits)
+    best = np.argsort(-log_p, axis=0, kind="stable")[:k].T
+    return [
+        [ScoredImage(int(i), int(labels[i]), float(log_p[i, c])) for i in indices]
+        for c, indices in enumerate(best)
+    ]
+
+
+@dataclass(frozen=True)
+class Result:
+    """Everything that the report says about one finished run."""
+
+    name: str
+    run: Run
+    labels: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    confusion: Counts
+    top3: list[list[ScoredImage]]
+    test_loss: float
+
+    @property
+    def test_accuracy(self) -> float:
+        """Fraction of the test images that are classified correctly."""
+        return float(np.mean(self.predicted == self.labels))
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """For every test image whether it is classified correctly."""
+        return self.predicted == self.labels
+
+
+def evaluate_run(name: str, run: Run, dataset: Dataset) -> Result:
+    """Measure a finished run on the test images."""
+    labels = dataset.test.labels
+    predicted = run.logits.argmax(axis=1)
+    return Result(
+        name=name,
+        run=run,
+        labels=labels,
+        predicted=predicted,
+        confusion=confusion_matrix(labels, predicted),
+        top3=top_k_per_class(run.logits, labels),
+        test_loss=float(-log_probabilities(run.logits)[np.arange(len(labels)), labels].mean()),
+    )
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its standard deviation over n runs and a confidence interval."""
+
+    mean: float
+    sd: float
+    n: int
+    low: float
+    high: float
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval lies on one side of zero: a difference has been shown."""
+        return self.low > 0 or self.high < 0
+
+
+def mean_interval(values: Sequence[float] | NDArray[np.float64], level: float = 0.95) -> Interval:
+    """Return mean, SD and the Student t interval of independent values (at least two).
+
+    For a paired comparison pass the differences, one for each seed.
+    """
+    x = np.asarray(values, dtype=np.float64)
+    if len(x) < 2:
+        raise ValueError("an interval needs at least two runs")
+    mean, sd = float(x.mean()), float(x.std(ddof=1))
+    half = float(stats.t.ppf((1 + level) / 2, len(x) - 1)) * sd / math.sqrt(len(x))
+    return Interval(mean, sd, len(x), mean - half, mean + half)
+
+
+def seeds_to_detect(difference: float, sd: float, power: float = 0.8, level: float = 0.95) -> int:
+    """Return how many paired seeds a t test needs to detect a mean difference with this power.
+
+    ``sd`` is the standard deviation of the paired differences, in the unit of ``difference``.
+    """
+    n = 2
+    while True:
+        shift = difference / sd * math.sqrt(n) if sd > 0 else math.inf
+        critical = stats.t.ppf((1 + level) / 2, n - 1)
+        if stats.nct.sf(critical, n - 1, shift) + stats.nct.cdf(-critical, n - 1, shift) >= power:
+            return n
+        n += 1
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """Images that only one of two networks classifies correctly, and the exact test of them."""
+
+    only_first: int
+    only_second: int
+    p_value: float
+
+
+def mcnemar(first_correct: NDArray[np.bool_], second_correct: NDArray[np.bool_]) -> McNemar:
+    """Test whether two networks have the same error rate on the same images (McNemar 1947, exact).
+
+    Under that hypothesis each image on which just one of them is right is a fair coin.
+    """
+    only_first = int(np.sum(first_correct & ~second_correct))
+    only_second = int(np.sum(~first_correct & second_correct))
+    n = only_first + only_second
+    p_value = float(stats.binomtest(only_first, n).pvalue) if n else 1.0
+    return McNemar(only_first, only_second, p_value)

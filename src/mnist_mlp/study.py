@@ -1,0 +1,292 @@
+"""The seed study: many independent runs, stored in ``data/study.csv``.
+
+``make study`` trains whatever the plan asks for and the file does not hold yet. A run is
+identified by framework, recipe and seed, so that one run serves every question that it belongs to.
+Rows are appended as runs finish; a study that was killed continues where it stopped.
+"""
+
+import argparse
+import csv
+import io
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+
+from mnist_mlp.data import load
+from mnist_mlp.evaluation import evaluate_run
+from mnist_mlp.recipe import DivergedError, History, Recipe
+
+STUDY_FILE = Path(__file__).parents[2] / "data" / "study.csv"
+ALPHAS = (0.0, 0.01, 0.1, 0.3)
+SCRATCH_SEEDS, TORCH_SEEDS, LADDER_SEEDS, SEARCH_SEEDS = range(10), range(5), range(5), range(3)
+COLUMNS = [
+    "framework", "recipe_hash", "alpha", "seed", "dataset", "diverged_after",
+    "train_loss", "train_accuracy", "validation_loss", "validation_accuracy",
+    "test_loss", "test_accuracy", "first_train_accuracy", "first_validation_accuracy",
+    "dead_units", "errors", "recipe",
+]  # fmt: skip
+
+
+class StudyError(Exception):
+    """The study's file does not belong to this plan; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run of the study."""
+
+    framework: str
+    recipe: Recipe
+    seed: int
+    dataset: str = "mnist"
+
+    @property
+    def key(self) -> tuple[str, str, int, str]:
+        """What identifies the run in the file."""
+        return (self.framework, self.recipe.digest(), self.seed, self.dataset)
+
+
+CHOSEN = Recipe()
+PLAIN = replace(
+    CHOSEN, momentum=0.0, decay="constant", weight_decay=0.0, input_dropout=0.0, hidden_dropout=0.0
+)
+LADDER = {
+    "SGD": PLAIN,
+    "+ momentum": replace(PLAIN, momentum=CHOSEN.momentum),
+    "+ decay": replace(PLAIN, momentum=CHOSEN.momentum, decay="linear"),
+    "+ L2": replace(CHOSEN, input_dropout=0.0, hidden_dropout=0.0),
+    "+ dropout": CHOSEN,
+}
+SEARCH = {
+    "dropout 0.1 / 0.1": Recipe(input_dropout=0.1, hidden_dropout=0.1),
+    "dropout 0.1 / 0.2": Recipe(input_dropout=0.1, hidden_dropout=0.2),
+    "dropout 0.2 / 0.2": Recipe(input_dropout=0.2, hidden_dropout=0.2),
+    "dropout 0.2 / 0.3": Recipe(input_dropout=0.2, hidden_dropout=0.3),
+    "dropout 0.1 / 0.1, lr 0.2": Recipe(input_dropout=0.1, hidden_dropout=0.1, lr=0.2),
+    "dropout 0.2 / 0.2, lr 0.2": Recipe(input_dropout=0.2, hidden_dropout=0.2, lr=0.2),
+    "dropout 0.1 / 0.1, L2 1e-4": Recipe(input_dropout=0.1, hidden_dropout=0.1, weight_decay=1e-4),
+    "dropout 0.1 / 0.1, momentum 0.95, lr 0.05": Recipe(
+        input_dropout=0.1, hidden_dropout=0.1, momentum=0.95, lr=0.05
+    ),
+}
+
+
+def plan(dataset: str = "mnist") -> list[Task]:
+    """Return every run that the study consists of, each once, the search first."""
+    tasks = [Task("numpy", recipe, s) for recipe in SEARCH.values() for s in SEARCH_SEEDS]
+    tasks += [Task("numpy", replace(CHOSEN, alpha=a), s) for s in SCRATCH_SEEDS for a in ALPHAS]
+    tasks += [Task("torch", replace(CHOSEN, alpha=a), s) for s in TORCH_SEEDS for a in (0.0, 0.3)]
+    tasks += [Task("numpy", recipe, s) for recipe in LADDER.values() for s in LADDER_SEEDS]
+    return list({task.key: task for task in (replace(t, dataset=dataset) for t in tasks)}.values())
+
+
+def run_task(task: Task) -> dict[str, Any]:
+    """Train and measure one run and return its row; divergence is a result, not an error."""
+    if task.framework == "torch":
+        from mnist_mlp.framework import fit  # here: a worker without torch can do all other runs
+    else:
+        from mnist_mlp.scratch import fit
+
+    dataset = load(task.dataset, seed=task.seed)
+    if dataset.name != task.dataset:
+        raise StudyError(
+            f"this study is about {task.dataset}, but the data found is {dataset.name}"
+        )
+    row: dict[str, Any] = {
+        "framework": task.framework,
+        "recipe_hash": task.recipe.digest(),
+        "alpha": task.recipe.alpha,
+        "seed": task.seed,
+        "dataset": task.dataset,
+        "recipe": json.dumps(asdict(task.recipe)),
+    }
+    try:
+        run = fit(dataset, task.recipe, task.seed)
+    except DivergedError as error:
+        return row | curves(error.history) | {"diverged_after": len(error.history.train_loss)}
+    result = evaluate_run("", run, dataset)
+    wrong = np.flatnonzero(~result.correct)
+    return (
+        row
+        | curves(run.history)
+        | {
+            "test_loss": result.test_loss,
+            "test_accuracy": result.test_accuracy,
+            "errors": " ".join(f"{i}:{result.predicted[i]}" for i in wrong),
+        }
+    )
+
+
+def curves(history: History) -> dict[str, Any]:
+    """Return the columns that come from the learning curves, empty after a divergence at once."""
+    if not history.train_loss:
+        return {}
+    first = min(1, len(history.train_loss) - 1)
+    return {
+        "train_loss": history.train_loss[-1],
+        "train_accuracy": history.train_accuracy[-1],
+        "validation_loss": history.validation_loss[-1],
+        "validation_accuracy": history.validation_accuracy[-1],
+        "first_train_accuracy": history.train_accuracy[first],
+        "first_validation_accuracy": history.validation_accuracy[first],
+        "dead_units": " ".join("|".join(f"{f:.6g}" for f in epoch) for epoch in history.dead_units),
+    }
+
+
+def csv_line(values: Sequence[Any]) -> str:
+    """Return one line of CSV, newline included; floats with every digit."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(values)
+    return text.getvalue()
+
+
+def read_rows(path: Path = STUDY_FILE) -> pd.DataFrame:
+    """Read the finished runs; a row that a kill cut short is left out.
+
+    Raises
+    ------
+    StudyError
+        If the file is missing, has other columns, a row whose recipe does not have the hash that
+        it claims, or two different rows for one run.
+    """
+    if not path.exists():
+        raise StudyError(f"{path} does not exist: run `make study` first")
+    table = list(csv.reader(io.StringIO(complete_text(path))))
+    if not table or table[0] != COLUMNS:
+        raise StudyError(f"{path} does not have the study's columns: move it away and start again")
+    runs: dict[tuple[str, ...], list[str]] = {}
+    for number, row in enumerate(table[1:], start=2):
+        if len(row) != len(COLUMNS) or not hash_is_right(row):
+            raise StudyError(f"{path}, line {number}: damaged or edited; delete this line and run "
+                             "`make study` to train that run again")  # fmt: skip
+        key = tuple(
+            row[COLUMNS.index(name)] for name in ("framework", "recipe_hash", "seed", "dataset")
+        )
+        if runs.setdefault(key, row) != row:
+            raise StudyError(f"{path}, line {number}: another result for a run that is already "
+                             "there; delete one of the two lines")  # fmt: skip
+    clean = csv_line(COLUMNS) + "".join(csv_line(row) for row in runs.values())
+    text_columns = dict.fromkeys(("recipe_hash", "dead_units", "errors", "recipe"), str)
+    return pd.read_csv(io.StringIO(clean), dtype=text_columns, float_precision="round_trip")
+
+
+def hash_is_right(row: list[str]) -> bool:
+    """Whether the recipe that a row holds has the hash that the row claims."""
+    try:
+        fields = json.loads(row[COLUMNS.index("recipe")])
+        recipe = Recipe(**fields | {"hidden": tuple(fields["hidden"])})
+    except (ValueError, TypeError, KeyError):
+        return False
+    return recipe.digest() == row[COLUMNS.index("recipe_hash")]
+
+
+def run_study(tasks: Sequence[Task], path: Path = STUDY_FILE, scheduler: str | None = None) -> None:
+    """Train the tasks that the file does not hold yet and append each as it finishes.
+
+    Parameters
+    ----------
+    scheduler : address of a running Dask scheduler; without it the runs go to worker processes on
+        this machine, one for each core and one BLAS thread each.
+
+    Raises
+    ------
+    StudyError
+        If the file is damaged, or holds runs that the tasks do not contain.
+    """
+    done = finished_lines(path, tasks)
+    missing = [task for task in tasks if task.key not in done]
+    print(
+        f"전체 {len(tasks)}회 가운데 {len(done)}회 완료, {len(missing)}회를 학습합니다.", flush=True
+    )
+    started = time.monotonic()
+    with parallel_backend(scheduler), path.open("a", encoding="utf-8") as file:
+        finished = joblib.Parallel(n_jobs=-1, return_as="generator_unordered")(
+            joblib.delayed(run_task)(task) for task in missing
+        )
+        for count, row in enumerate(finished, start=1):
+            line = csv_line([row.get(name, "") for name in COLUMNS])
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+            done[row["framework"], row["recipe_hash"], row["seed"], row["dataset"]] = line
+            minutes = (time.monotonic() - started) / count * (len(missing) - count) / 60
+            print(progress(row) + f" [{count}/{len(missing)}, 약 {minutes:.0f}분 남음]", flush=True)
+    # The plan's order, whatever the order in which the runs finished: the same file every time.
+    write_whole(path, csv_line(COLUMNS) + "".join(done[task.key] for task in tasks))
+
+
+def finished_lines(path: Path, tasks: Sequence[Task]) -> dict[tuple[str, str, int, str], str]:
+    """Return the file's rows by run; begin the file, or cut off a half-written last row."""
+    lines = {}
+    if path.exists() and path.stat().st_size > 0:
+        rows = read_rows(path)  # refuses a damaged file before anything is written to it
+        for row in csv.DictReader(io.StringIO(complete_text(path))):
+            key = (row["framework"], row["recipe_hash"], int(row["seed"]), row["dataset"])
+            lines[key] = csv_line(list(row.values()))
+        stale = set(lines) - {task.key for task in tasks}
+        if stale:
+            raise StudyError(
+                f"{path} holds {len(stale)} of {len(rows)} runs with recipes, seeds or data that "
+                "this study does not contain: move the file away, or take those lines out"
+            )
+    write_whole(path, csv_line(COLUMNS) + "".join(lines.values()))
+    return lines
+
+
+def complete_text(path: Path) -> str:
+    """Return the file up to its last newline: what follows was cut short by a kill."""
+    text = path.read_text(encoding="utf-8")
+    return text[: text.rfind("\n") + 1]
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file in one step, so that a kill leaves the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".partial")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def parallel_backend(scheduler: str | None) -> Any:
+    """Return the joblib backend: local processes with one BLAS thread each, or a Dask cluster."""
+    if scheduler is None:
+        return joblib.parallel_config("loky", inner_max_num_threads=1)
+    from distributed import Client
+
+    Client(scheduler)  # joblib uses the client that connected last
+    return joblib.parallel_config("dask")
+
+
+def progress(row: dict[str, Any]) -> str:
+    """Describe a finished run in one Korean line."""
+    run = f"{row['framework']} alpha={row['alpha']:g} {row['recipe_hash']} 시드 {row['seed']}"
+    if "test_accuracy" not in row:
+        return f"{run}: {row['diverged_after']} 에폭 뒤에 발산"
+    return f"{run}: 검증 {row['validation_accuracy']:.2%}, 테스트 {row['test_accuracy']:.2%}"
+
+
+def main() -> int:
+    """Run the study from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scheduler", help="address of a running Dask scheduler")
+    parser.add_argument("--output", type=Path, default=STUDY_FILE, help="default: data/study.csv")
+    options = parser.parse_args()
+    try:
+        run_study(plan(), options.output, options.scheduler)
+    except StudyError as error:
+        print(f"study: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
