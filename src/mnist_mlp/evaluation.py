@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special, stats
 
 from mnist_mlp.data import Dataset
 from mnist_mlp.recipe import Run
@@ -29,12 +29,13 @@ def log_probabilities(logits: ArrayLike) -> NDArray[np.float64]:
     an order. In float64 from the float32 logits.
     """
     z = np.asarray(logits, dtype=np.float64)
-    # errstate: exp overflows to inf where the class is hopeless, and -log1p(inf) = -inf is right.
+    diagonal = np.arange(z.shape[1])
     with np.errstate(over="ignore"):
         odds_against = np.exp(z[:, None, :] - z[:, :, None])  # [n, c, j] = exp(z_j - z_c)
-    diagonal = np.arange(z.shape[1])
-    odds_against[:, diagonal, diagonal] = 0.0
-    return -np.log1p(odds_against.sum(axis=2))
+        odds_against[:, diagonal, diagonal] = 0.0
+        log_p = -np.log1p(odds_against.sum(axis=2))
+    # The odds overflow where a logit is 709 below another; there the usual form loses nothing.
+    return np.where(np.isneginf(log_p), special.log_softmax(z, axis=1), log_p)
 
 
 @dataclass(frozen=True)
@@ -144,14 +145,24 @@ def seeds_to_detect(difference: float, sd: float, power: float = 0.8, level: flo
     """Return how many paired seeds a t test needs to detect a mean difference with this power.
 
     ``sd`` is the standard deviation of the paired differences, in the unit of ``difference``.
+
+    Raises
+    ------
+    ValueError
+        If ``difference`` is 0, which no number of seeds detects, or a value is undefined.
     """
+    if not (abs(difference) > 0 and sd >= 0):
+        raise ValueError(f"no number of seeds detects a difference of {difference} with SD {sd}")
     n = 2
-    while True:
-        shift = difference / sd * math.sqrt(n) if sd > 0 else math.inf
+    while sd > 0:
+        # t^2 has a noncentral F distribution. At most 1000, where the power is 1: scipy's functions
+        # give nan for far larger shifts.
+        shift = min(abs(difference) / sd * math.sqrt(n), 1000.0)
         critical = stats.t.ppf((1 + level) / 2, n - 1)
-        if stats.nct.sf(critical, n - 1, shift) + stats.nct.cdf(-critical, n - 1, shift) >= power:
-            return n
+        if stats.ncf.sf(critical**2, 1, n - 1, shift**2) >= power:
+            break
         n += 1
+    return n
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ class ReLU:
     def forward(self, x: Array) -> Array:
         """Return y, shaped like x; keep where x is positive."""
         self.active: BoolArray = np.greater(x, 0, out=self._buffer("active", x.shape, bool))
-        return np.multiply(x, self.active, out=self._buffer("y", x.shape, x.dtype))
+        return np.maximum(x, 0, out=self._buffer("y", x.shape, x.dtype))
 
     def backward(self, grad_output: Array) -> Array:
         """Return g where x > 0 and 0 elsewhere."""

@@ -45,10 +45,10 @@ class Recipe:
     epochs: int = 20
     batch_size: int = 100
     hidden: tuple[int, ...] = (512, 256)
-    lr: float = 0.1
+    lr: float = 0.05
     decay: Literal["linear", "constant"] = "linear"
-    momentum: float = 0.9
-    weight_decay: float = 5e-5
+    momentum: float = 0.95
+    weight_decay: float = 1e-4
     input_dropout: float = 0.1
     hidden_dropout: float = 0.1
     init_gain: float = 1.0

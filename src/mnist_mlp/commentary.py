@@ -1,0 +1,263 @@
+"""Korean sentences made from results: a number in the report's text is never typed by hand."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mnist_mlp.checks import Agreement
+from mnist_mlp.evaluation import Interval, Result, mcnemar
+
+EARLIER = {
+    "numpy": {"ReLU": 0.9701, "LReLU": 0.9682},
+    "torch": {"ReLU": 0.9483, "LReLU": 0.9394},
+}
+"""Test accuracies of the earlier report, quoted for comparison."""
+
+FINAL_CONSONANT = set(
+    "013678"
+)  # digits whose Korean reading ends in a consonant: 영 일 삼 육 칠 팔
+RIEUL = set("178")  # and of those the ones that end in ㄹ, after which "로" stays
+
+
+def particle(digit: int, pair: str) -> str:
+    """Return a digit with the particle that its Korean reading takes: ``particle(3, "은/는")``."""
+    after_consonant, after_vowel = pair.split("/")
+    last = str(digit)[-1]
+    consonant = last in FINAL_CONSONANT and not (pair == "으로/로" and last in RIEUL)
+    return f"{digit}{after_consonant if consonant else after_vowel}"
+
+
+def points(difference: float, digits: int = 2) -> str:
+    """Format a difference of fractions in percentage points, with its sign."""
+    return f"{100 * difference:+.{digits}f} %p".replace("-", "−")
+
+
+def interval_points(interval: Interval) -> str:
+    """Format a mean difference and its 95 % interval in percentage points."""
+    low, high = points(interval.low, 3), points(interval.high, 3)
+    return f"{points(interval.mean, 3)} (95 % 신뢰구간 {low} ~ {high})"
+
+
+def scores(pair: Sequence[Result]) -> str:
+    """Return the table of accuracies and losses."""
+    rows = ["| 활성화 함수 | 훈련 정확도 | 검증 정확도 | 테스트 정확도 | 훈련 손실 | 검증 손실 | 테스트 손실 |",
+            "|---|---:|---:|---:|---:|---:|---:|"]  # fmt: skip
+    for r in pair:
+        h = r.run.history
+        rows.append(
+            f"| {r.run.recipe.activation} | {h.train_accuracy[-1]:.2%} | "
+            f"{h.validation_accuracy[-1]:.2%} | {r.test_accuracy:.2%} | {h.train_loss[-1]:.4f} | "
+            f"{h.validation_loss[-1]:.4f} | {r.test_loss:.4f} |"
+        )
+    return "\n".join(rows)
+
+
+def winner(first: float, second: float, names: tuple[str, str], equal: str, more: str) -> str:
+    """Choose among "A가 더 ...", "B가 더 ..." and the sentence for a tie."""
+    if first == second:
+        return equal
+    return f"{names[0] if first > second else names[1]}{more}"
+
+
+def confusion(first: Result, second: Result) -> list[str]:
+    """Read the two confusion matrices: totals, classes, frequent confusions, the paired test."""
+    n = len(first.labels)
+    right = [int(np.trace(r.confusion)) for r in (first, second)]
+    names = (first.name, second.name)
+    recall = [np.diag(r.confusion) for r in (first, second)]
+    better = [int(np.sum(recall[0] > recall[1])), int(np.sum(recall[0] < recall[1]))]
+    gap = recall[1] - recall[0]
+    widest = int(np.abs(gap).argmax())
+    test = mcnemar(first.correct, second.correct)
+    total = winner(right[0], right[1], names, "두 망이 맞힌 장수가 같다",
+                   f"가 {abs(right[0] - right[1])}장 더 맞혔다")  # fmt: skip
+    return [
+        f"**전체.** 테스트 이미지 {n:,}장 가운데 {first.name}는 {right[0]:,}장"
+        f"({first.test_accuracy:.2%}), {second.name}는 {right[1]:,}장({second.test_accuracy:.2%})을 "
+        f"맞혔다. {total}. 정확도의 차이는 {points(second.test_accuracy - first.test_accuracy)}"
+        f"({second.name} − {first.name})이다.",
+        f"**클래스별.** {first.name}가 더 많이 맞힌 클래스는 {better[0]}개, {second.name}가 더 많이 "
+        f"맞힌 클래스는 {better[1]}개이고 {10 - sum(better)}개는 같다. "
+        + (
+            f"차이가 가장 큰 클래스는 {particle(widest, '으로/로')}, {abs(gap[widest])}장 차이다. "
+            if gap.any()
+            else ""
+        )
+        + " ".join(hardest(r) for r in (first, second)),
+        "**자주 나오는 혼동.** " + " ".join(frequent_confusions(r) for r in (first, second)),
+        f"**같은 이미지로 비교하기.** {first.name}만 맞힌 이미지는 {test.only_first}장, "
+        f"{second.name}만 맞힌 이미지는 {test.only_second}장이다. 두 망의 오류율이 같다는 가설에 대한 "
+        f"정확 맥니마 검정의 p값은 {test.p_value:.3f}이므로, 이 한 번의 실행으로는 "
+        + ("차이가 있다고 말할 근거가 있다(유의수준 5 %)." if test.p_value < 0.05
+           else "어느 쪽이 낫다고 말할 수 없다(유의수준 5 %)."),
+    ]  # fmt: skip
+
+
+def hardest(result: Result) -> str:
+    """Name the class with the most errors."""
+    errors = result.confusion.sum(axis=1) - np.diag(result.confusion)
+    worst = int(errors.argmax())
+    return f"{result.name}가 가장 많이 틀린 클래스는 {particle(worst, '으로/로')}, {errors[worst]}장이다."
+
+
+def frequent_confusions(result: Result, k: int = 3) -> str:
+    """Name the k most frequent confusions of a network."""
+    wrong = result.confusion - np.diag(np.diag(result.confusion))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:k]
+    pairs = [(int(i) // 10, int(i) % 10) for i in order if wrong.flat[i] > 0]
+    if not pairs:
+        return f"{result.name}는 한 장도 틀리지 않았다."
+    listed = ", ".join(
+        f"{particle(true, '을/를')} {particle(guess, '으로/로')} {wrong[true, guess]}장"
+        for true, guess in pairs
+    )
+    return f"{result.name}는 {listed} 잘못 읽었다."
+
+
+def top3_table(result: Result) -> str:
+    """Return the table of the three highest probabilities of every class, all digits."""
+    rows = [
+        "| 클래스 | 1위 확률 | 2위 확률 | 3위 확률 | 1위의 1 − p | 3위의 1 − p |",
+        "|---:|---|---|---|---|---|",
+    ]
+    for digit, best in enumerate(result.top3):
+        values = " | ".join(repr(s.probability) for s in best)
+        rows.append(f"| {digit} | {values} | {best[0].shortfall:.2e} | {best[-1].shortfall:.2e} |")
+    return "\n".join(rows)
+
+
+def top3(first: Result, second: Result) -> list[str]:
+    """Read the top-3 images: how certain, how different, which images both networks chose."""
+    shared = [
+        len({s.index for s in a} & {s.index for s in b})
+        for a, b in zip(first.top3, second.top3, strict=True)
+    ]
+    everything = [s for r in (first, second) for best in r.top3 for s in best]
+    lowest = min(everything, key=lambda s: s.log_probability)
+    wrong = [
+        (r.name, digit, s)
+        for r in (first, second)
+        for digit, best in enumerate(r.top3)
+        for s in best
+        if s.label != digit
+    ]
+    gaps = [
+        abs(a.probability - b.probability)
+        for x, y in zip(first.top3, second.top3, strict=True)
+        for a, b in zip(x, y, strict=True)
+    ]
+    none = [str(digit) for digit, count in enumerate(shared) if count == 0]
+    same = [str(digit) for digit, count in enumerate(shared) if count == len(first.top3[0])]
+    total = sum(len(best) for best in first.top3)
+    saturated = [saturation(r) for r in (first, second)]
+    return [
+        f"**확률의 크기.** 순위에 오른 {len(everything)}장의 확률은 모두 {lowest.probability:.10f} 이상이다. "
+        f"같은 순위끼리 비교한 두 망의 확률 차이는 가장 커도 {max(gaps):.1e}이다. "
+        + (
+            "순위에 오른 이미지의 정답은 모두 그 클래스와 같다."
+            if not wrong
+            else "다만 "
+            + ", ".join(f"{n}의 클래스 {d}에는 정답이 {s.label}인 #{s.index}" for n, d, s in wrong)
+            + "이 들어 있다."
+        ),
+        f"**순위의 기준.** float32 확률로는 {first.name}에서 {saturated[0]:,}장, {second.name}에서 "
+        f"{saturated[1]:,}장의 최고 확률이 정확히 1.0이 되어 순위를 가릴 수 없다. 그래서 로그 확률 "
+        "$-\\log(1+\\sum_{j \\ne c} e^{z_j - z_c})$의 순서로 골랐고, 그림에는 1에서 모자라는 양을 적었다.",
+        f"**두 망이 함께 고른 이미지.** {total}장 가운데 {sum(shared)}장이 두 망에 공통이다. "
+        + (f"세 장이 모두 같은 클래스는 {', '.join(same)}이다. " if same else "세 장이 모두 같은 클래스는 없다. ")
+        + (f"한 장도 겹치지 않는 클래스는 {', '.join(none)}이다." if none else "모든 클래스에서 적어도 한 장이 겹친다."),
+    ]  # fmt: skip
+
+
+def saturation(result: Result) -> int:
+    """Count the test images whose highest softmax probability is exactly 1 in float32."""
+    z = result.run.logits.astype(np.float32)
+    exp = np.exp(z - z.max(axis=1, keepdims=True))
+    return int(np.sum((exp / exp.sum(axis=1, keepdims=True)).max(axis=1) == 1))
+
+
+def curves(first: Result, second: Result) -> list[str]:
+    """Read the learning curves: start, first epoch, end of the descent, generalisation gap."""
+    a, b = first.run.history, second.run.history
+    last = len(a.train_loss) - 1
+    if last == 0:
+        return ["학습을 하지 않았으므로(0 에폭) 읽을 곡선이 없다."]
+    return [
+        f"**시작.** 첫 에폭 전의 검증 손실은 {first.name} {a.validation_loss[0]:.3f}, {second.name} "
+        f"{b.validation_loss[0]:.3f}이다. 열 클래스를 똑같이 볼 때의 손실 $\\ln 10 \\approx "
+        f"{np.log(10):.3f}$보다 {a.validation_loss[0] - np.log(10):+.3f}과 {b.validation_loss[0] - np.log(10):+.3f}만큼 다른데, 배우기 전의 망이 우연히 어떤 클래스로 치우쳐 있기 때문이다.",
+        f"**첫 에폭.** 한 에폭 뒤의 훈련 정확도는 {first.name} {a.train_accuracy[1]:.2%}, {second.name} "
+        f"{b.train_accuracy[1]:.2%}이고, 검증 정확도는 {a.validation_accuracy[1]:.2%}와 "
+        f"{b.validation_accuracy[1]:.2%}이다.",
+        "**검증 손실이 멈추는 때.** " + " ".join(settling(r) for r in (first, second)),
+        "**일반화 간격.** " + " ".join(gap(r) for r in (first, second)) + " 훈련 손실은 두 망 모두 "
+        "드롭아웃을 끄고 에폭이 끝날 때 쟀으므로 검증 손실과 바로 견줄 수 있다.",
+    ]  # fmt: skip
+
+
+def settling(result: Result) -> str:
+    """Say when the validation loss is lowest and from when on it hardly falls."""
+    loss = result.run.history.validation_loss
+    best = int(np.argmin(loss))
+    near = int(np.argmax(np.array(loss) <= 1.05 * loss[best]))
+    end = loss[-1] / loss[best] - 1
+    tail = (
+        "마지막 에폭이 가장 낮다" if best == len(loss) - 1 else f"마지막에는 그보다 {end:.1%} 높다"
+    )
+    return (
+        f"{result.name}의 검증 손실은 {best} 에폭에서 {loss[best]:.4f}로 가장 낮고, {near} 에폭부터 "
+        f"최솟값의 5 % 안에 든다({tail})."
+    )
+
+
+def gap(result: Result) -> str:
+    """Say how much better the network is on training than on validation images at the end."""
+    h = result.run.history
+    return (
+        f"{result.name}는 마지막에 훈련 {h.train_accuracy[-1]:.2%}, 검증 "
+        f"{h.validation_accuracy[-1]:.2%}로 간격이 "
+        f"{points(h.train_accuracy[-1] - h.validation_accuracy[-1])}이고, 손실은 "
+        f"{h.train_loss[-1]:.4f}와 {h.validation_loss[-1]:.4f}이다."
+    )
+
+
+def one_run(first: Result, second: Result) -> str:
+    """Say how uncertain a single test accuracy is."""
+    n = len(first.labels)
+    half = [1.96 * np.sqrt(r.test_accuracy * (1 - r.test_accuracy) / n) for r in (first, second)]
+    difference = abs(first.test_accuracy - second.test_accuracy)
+    return (
+        f"테스트 이미지가 {n:,}장이므로 정확도 하나의 95 % 오차는 약 ±{100 * max(half):.2f} %p이다. 두 망의 "
+        f"차이 {100 * difference:.2f} %p는 이보다 "
+        + ("작다." if difference < max(half) else "크다.")
+        + " 게다가 시드를 바꾸면 초기 가중치, 미니배치 순서, 드롭아웃이 모두 바뀐다. "
+        "한 번의 실행이 말해 주지 못하는 것은 아래의 시드 연구에서 다룬다."
+    )
+
+
+def agreement(curves: Mapping[str, Agreement]) -> list[str]:
+    """Say how closely two implementations agree in float64, and where float32 parts."""
+    exact = {name: c for name, c in curves.items() if name.endswith("float64")}
+    single = {name: c for name, c in curves.items() if name.endswith("float32")}
+    loss = max(max(c.loss) for c in exact.values())
+    weights = max(max(c.weights) for c in exact.values())
+    steps = len(next(iter(exact.values())).loss)
+    passed = loss < 1e-10 and weights < 1e-9
+    partings = []
+    for name, c in single.items():
+        apart = np.flatnonzero(np.array(c.weights) > 1e-5)
+        when = (
+            f"{apart[0] + 1}번째 걸음에서 상대 차이가 $10^{{-5}}$을 넘고"
+            if len(apart)
+            else "끝까지 $10^{-5}$ 안에 머물고"
+        )
+        partings.append(f"{name.split(',')[0]}는 {when} 마지막에는 {c.weights[-1]:.1e}이다")
+    return [
+        f"**float64.** {steps}걸음 동안 손실의 차이는 가장 커도 {loss:.1e}, 가중치의 상대 차이는 {weights:.1e}이다. "
+        + ("기준을 만족하므로, 손으로 쓴 역전파와 자동 미분은 반올림 오차까지 같은 계산을 한다."
+           if passed else "**기준을 넘었다.** 두 구현 가운데 하나가 다른 계산을 하고 있다."),
+        f"**float32.** {'; '.join(partings)}. 처음에는 반올림 오차($10^{{-7}}$ 안팎)만 있다가, 어떤 유닛의 입력이 0에 아주 "
+        "가까워 두 구현에서 부호가 갈리면 그 유닛의 기울기가 달라진다. 그렇게 생긴 차이가 다른 유닛의 부호를 또 바꾸면서 "
+        "점점 커진다. float64에서는 반올림이 10억 배쯤 작아 이런 일이 거의 일어나지 않는다. 따라서 float32로 20 에폭을 학습한 두 "
+        "망의 정확도가 조금 다른 것은 구현이 틀려서가 아니다.",
+    ]  # fmt: skip

@@ -1,0 +1,257 @@
+"""One function a figure: results in, Figure out. Nothing here trains or reads files.
+
+ReLU is blue, LReLU is vermilion (Okabe and Ito's colours for all kinds of colour vision); dashes
+and markers say the same in greyscale. Text in English: Colab has no Korean font.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+from numpy.typing import NDArray
+
+from mnist_mlp.checks import Agreement
+from mnist_mlp.evaluation import Result, ScoredImage, mean_interval
+
+BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
+COLOURS = (BLUE, VERMILION)
+matplotlib.rc("axes.spines", top=False, right=False)
+
+
+def new_figure(
+    rows: int, columns: int, size: tuple[float, float], width_ratios: list[float] | None = None
+) -> tuple[Figure, NDArray[Any]]:
+    """Return a figure, kept out of pyplot's list, and its axes as a (rows, columns) array."""
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, width_ratios=width_ratios)
+
+
+def activations(alphas: Sequence[float]) -> Figure:
+    """Draw sigmoid, ReLU and LReLU and their derivatives."""
+    x = np.linspace(-5, 5, 1001)
+    sigmoid = 1 / (1 + np.exp(-x))
+    curves = {"sigmoid": (sigmoid, sigmoid * (1 - sigmoid)), "ReLU": (np.maximum(x, 0), x > 0)}
+    curves |= {
+        f"LReLU({a:g})": (np.where(x > 0, x, a * x), np.where(x > 0, 1.0, a)) for a in alphas
+    }
+    figure, axes = new_figure(1, 2, (9.6, 3.4))
+    for (name, pair), colour, dash in zip(
+        curves.items(), (GREY, BLUE, VERMILION, GREEN), (":", "-", "--", "-."), strict=False
+    ):
+        for ax, y in zip(axes[0], pair, strict=True):
+            ax.plot(x, y, dash, color=colour, label=name)
+    axes[0, 0].set(title="Activation", xlabel="x", ylabel="f(x)", ylim=(-1.6, 3))
+    axes[0, 1].set(title="Derivative", xlabel="x", ylabel="f'(x)", ylim=(-0.05, 1.1))
+    axes[0, 0].legend(frameon=False)
+    return figure
+
+
+def samples(images: NDArray[np.float32], labels: NDArray[np.int64], title: str) -> Figure:
+    """Draw the first ten images of every class, one class a row."""
+    figure, axes = new_figure(10, 10, (6.4, 6.6))
+    for digit, row in enumerate(axes):
+        for ax, image in zip(row, images[labels == digit], strict=False):
+            ax.imshow(image.reshape(28, 28), cmap="gray_r", vmin=0, vmax=1)
+        for ax in row:
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set_visible(False)
+        row[0].set_ylabel(digit, rotation=0, labelpad=12, va="center")
+    figure.suptitle(title)
+    return figure
+
+
+def confusion(first: Result, second: Result, dataset: str) -> Figure:
+    """Draw counts and row rates of two confusion matrices, and their difference."""
+    figure, axes = new_figure(3, 2, (11, 15.6))
+    # Errors are below 2 % of a row: a square-root-like scale keeps them visible beside 99 %.
+    scale = PowerNorm(0.35, vmin=0, vmax=100)
+    for column, result in enumerate((first, second)):
+        rates = 100 * result.confusion / result.confusion.sum(axis=1, keepdims=True)
+        correct = f"{np.trace(result.confusion):,} of {result.confusion.sum():,} correct"
+        for row, (values, kind, text) in enumerate(
+            ((result.confusion, "counts", ",d"), (rates, "% of the true class", ".1f"))
+        ):
+            ax = axes[row, column]
+            annotations = np.vectorize(lambda v, text=text: format(v, text) if v else "")(values)
+            sns.heatmap(rates, ax=ax, norm=scale, cmap="Blues", annot=annotations, fmt="",
+                        cbar=False, square=True, linewidths=0.5, annot_kws={"size": 9})  # fmt: skip
+            ax.set_title(f"{result.name}: {kind}" + (f" ({correct})" if row == 0 else ""))
+            label_classes(ax)
+
+    difference = second.confusion - first.confusion
+    limit = max(1, int(np.abs(difference).max()))
+    ax = axes[2, 0]
+    signed = np.vectorize(lambda v: f"{v:+d}" if v else "")(difference)
+    sns.heatmap(difference, ax=ax, cmap="PuOr", vmin=-limit, vmax=limit, annot=signed, fmt="",
+                cbar=False, square=True, linewidths=0.5, annot_kws={"size": 9})  # fmt: skip
+    ax.set_title(f"Difference of counts: {second.name} minus {first.name}")
+    label_classes(ax)
+
+    ax = axes[2, 1]
+    classes = np.arange(len(difference))
+    for shift, result, colour in ((-0.2, first, BLUE), (0.2, second, VERMILION)):
+        errors = result.confusion.sum(axis=1) - np.diag(result.confusion)
+        bars = ax.bar(classes + shift, errors, 0.4, color=colour, label=result.name)
+        ax.bar_label(bars, fontsize=8)
+    ax.set(title="Errors by true class", xlabel="True class", ylabel="Images", xticks=classes)
+    ax.legend(frameon=False)
+    figure.suptitle(f"10x10 confusion matrix, test data ({dataset})", fontsize=13)
+    return figure
+
+
+def label_classes(ax: Axes) -> None:
+    """Name the axes of a confusion matrix; frame it."""
+    ax.set(xlabel="Predicted class", ylabel="True class")
+    ax.tick_params(length=0, rotation=0)
+    for spine in ax.spines.values():
+        spine.set_visible(True)
+
+
+def top3(first: Result, second: Result, images: NDArray[np.float32], dataset: str) -> Figure:
+    """Draw the three best images of every class for two networks, with 1 - p under each.
+
+    A thick green frame and "both" mark an image that is among the three best of both networks.
+    """
+    figure, axes = new_figure(len(first.top3), 7, (9.8, 17), width_ratios=[1, 1, 1, 0.15, 1, 1, 1])
+    for ax in axes[:, 3]:
+        ax.set_axis_off()  # a gap between the two networks
+    axes = np.delete(axes, 3, axis=1)
+    for digit, (left, right) in enumerate(zip(first.top3, second.top3, strict=True)):
+        shared = {s.index for s in left} & {s.index for s in right}
+        for ax, scored in zip(axes[digit], left + right, strict=True):
+            ax.imshow(images[scored.index].reshape(28, 28), cmap="gray_r", vmin=0, vmax=1)
+            ax.set(xticks=[], yticks=[])
+            is_shared = scored.index in shared
+            ax.spines[:].set(
+                visible=True, color=GREEN if is_shared else "#bbbbbb", lw=3 if is_shared else 0.8
+            )
+            ax.set_xlabel(score_label(scored, digit, is_shared), fontsize=9)
+        axes[digit, 0].set_ylabel(f"class {digit}", fontsize=11)
+    for column, result in ((0, first), (3, second)):
+        for rank in range(3):
+            axes[0, column + rank].set_title(f"{result.name}  #{rank + 1}", fontsize=10)
+    figure.suptitle(f"Top 3 score images of every class, test data ({dataset})", fontsize=13)
+    return figure
+
+
+def score_label(scored: ScoredImage, digit: int, shared: bool) -> str:
+    """Return the text under an image: its probability, its number, and what is special about it."""
+    p = (
+        f"p = 1 − {scored.shortfall:.1e}"
+        if scored.shortfall < 1e-3
+        else f"p = {scored.probability:.4f}"
+    )
+    notes = ["both"] * shared + [f"true class {scored.label}"] * (scored.label != digit)
+    return f"{p}\n#{scored.index}" + "".join(f", {note}" for note in notes)
+
+
+def learning_curves(first: Result, second: Result, dataset: str) -> Figure:
+    """Draw loss and accuracy, training and validation, before the first epoch to after the last."""
+    figure, axes = new_figure(1, 2, (11, 4.6))
+    for result, colour in zip((first, second), COLOURS, strict=True):
+        history = result.run.history
+        epochs = np.arange(len(history.train_loss))
+        for ax, kind in zip(axes[0], ("loss", "accuracy"), strict=True):
+            for split, dash, marker in (("train", "--", ""), ("validation", "-", "o")):
+                values = np.array(getattr(history, f"{split}_{kind}"))
+                ax.plot(epochs, values * (100 if kind == "accuracy" else 1), dash, color=colour,
+                        marker=marker, ms=3.5, label=f"{result.name} {split}")  # fmt: skip
+    axes[0, 0].set(
+        title=f"Cross-entropy loss ({dataset})", xlabel="Epoch", ylabel="Loss (log scale)"
+    )
+    axes[0, 0].set_yscale("log")
+    axes[0, 1].set(
+        title=f"Accuracy ({dataset})",
+        xlabel="Epoch (before the first: chance, below the axis)",
+        ylabel="Accuracy (%)",
+    )
+    lowest = min(min(r.run.history.validation_accuracy[1:] or [0.0]) for r in (first, second))
+    axes[0, 1].set_ylim(100 * max(0.0, lowest) - 0.5, 100.1)  # epoch 0 is chance, far below
+    for ax in axes[0]:
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.grid(alpha=0.3)
+    axes[0, 0].legend(frameon=False)
+    return figure
+
+
+def agreement(curves: Mapping[str, Agreement]) -> Figure:
+    """Draw how far two implementations are apart, step by step: losses and weights."""
+    figure, axes = new_figure(1, 2, (11, 4.2))
+    styles = ((BLUE, "-"), (VERMILION, "-"), (BLUE, ":"), (VERMILION, ":"))
+    for (name, curve), (colour, dash) in zip(curves.items(), styles, strict=False):
+        for ax, values in zip(axes[0], (curve.loss, curve.weights), strict=True):
+            # A difference of exactly 0 has no place on a log axis: it is drawn at 1e-17.
+            ax.plot(np.arange(1, len(values) + 1), np.maximum(values, 1e-17), dash, color=colour,
+                    lw=1.1, label=name)  # fmt: skip
+    for ax, limit, title in zip(
+        axes[0],
+        (1e-10, 1e-9),
+        ("Loss: |NumPy − PyTorch|", "Weights: relative difference"),
+        strict=True,
+    ):
+        ax.axhline(limit, color=GREY, lw=0.8)
+        ax.annotate(f"required in float64: {limit:.0e}", (1, limit), (0, 3), fontsize=9,
+                    textcoords="offset points", color=GREY)  # fmt: skip
+        ax.set(title=title, xlabel="Step of the first epoch", yscale="log")
+    axes[0, 1].legend(frameon=False, loc="center right", fontsize=9)
+    return figure
+
+
+def percent_by_recipe(
+    ax: Axes, groups: Mapping[str, pd.Series], title: str, ylabel: str, colour: str = BLUE
+) -> Axes:
+    """Draw a dot for each seed and the mean with its 95 % interval for each group."""
+    for position, values in enumerate(groups.values()):
+        spread = np.linspace(-0.12, 0.12, len(values))
+        ax.plot(position + spread, 100 * values, "o", ms=4, color=colour, alpha=0.45, mew=0)
+        interval = mean_interval(100 * values.to_numpy())
+        ax.errorbar(position + 0.25, interval.mean, interval.high - interval.mean, fmt="D", ms=5,
+                    color="black", capsize=4)  # fmt: skip
+    ax.set_xticks(range(len(groups)), list(groups))
+    ax.set(title=title, ylabel=ylabel)
+    ax.grid(axis="y", alpha=0.3)
+    return ax
+
+
+def paired_differences(ax: Axes, groups: Mapping[str, pd.Series], title: str) -> Axes:
+    """Draw the difference to ReLU of each seed and its mean with the 95 % interval."""
+    ax.axhline(0, color=GREY, lw=1)
+    percent_by_recipe(ax, groups, title, "Difference to ReLU (points)", VERMILION)
+    return ax
+
+
+def ladder(groups: Mapping[str, pd.Series]) -> Figure:
+    """Draw validation accuracy of the recipe, built up step by step."""
+    figure, axes = new_figure(1, 1, (8, 3.8))
+    percent_by_recipe(axes[0, 0], groups, "What each step of the recipe buys (ReLU)",
+                      "Validation accuracy (%)")  # fmt: skip
+    return figure
+
+
+def seed_study(accuracy: Mapping[str, pd.Series], difference: Mapping[str, pd.Series]) -> Figure:
+    """Draw test accuracy by activation, and the paired differences to ReLU."""
+    figure, axes = new_figure(1, 2, (11, 4.2))
+    percent_by_recipe(axes[0, 0], accuracy, "Test accuracy over seeds", "Test accuracy (%)")
+    paired_differences(axes[0, 1], difference, "Same seed: LReLU minus ReLU")
+    return figure
+
+
+def dead_units(curves: Mapping[str, NDArray[np.float64]]) -> Figure:
+    """Draw the mean fraction of dead units by epoch; arrays of shape (epochs + 1, layers)."""
+    figure, axes = new_figure(1, 2, (11, 3.6))
+    styles = ((BLUE, "-"), (GREY, ":"), (VERMILION, "--"), (GREEN, "-."))
+    for (name, values), (colour, dash) in zip(curves.items(), styles, strict=False):
+        for layer, ax in enumerate(axes[0]):
+            ax.plot(100 * values[:, layer], dash, color=colour, label=name)
+            ax.set(title=f"Hidden layer {layer + 1}", xlabel="Epoch", ylabel="Dead units (%)")
+            ax.set_ylim(bottom=-0.02)
+            ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.0f}"))
+    axes[0, 0].legend(frameon=False)
+    return figure
