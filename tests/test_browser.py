@@ -35,7 +35,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = write_results(tmp_path_factory.mktemp("site"))
     html = {path.stem: to_html(read_notebook(path)) for path in COMMITTED}
     html["sample"] = to_html(execute(write_sample(root / "sample.ipynb")))
-    html["index"] = summary(root)
+    html["index"] = summary(root / "figures")
     for name in NOTEBOOKS.values():  # the index links both
         html.setdefault(name, html["sample"])
     for name, text in html.items():

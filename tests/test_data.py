@@ -446,7 +446,7 @@ FAULTS: dict[str, tuple[Reply, str, int]] = {  # reply, what the banner says, re
     "stall in the middle": (stall_in_the_middle, "연결되지 않거나 응답이 끊김", 1),
     "trickle": (trickle, "연결되지 않거나 응답이 끊김", 1),
     "trickle of headers": (trickle_headers, "연결되지 않거나 응답이 끊김", 1),
-    "redirect for ever": (redirect_for_ever, "받을 수 없음 (TooManyRedirects)", 4 * 31),
+    "redirect for ever": (redirect_for_ever, "받을 수 없음 (302)", 4 * 31),
     "flood": (flood, "MNIST 파일이 아닌 내용", 4),
 }
 

@@ -378,7 +378,7 @@ def test_index_shows_four_networks_and_counts_images(root: Path) -> None:
 
 
 def test_index_warns_of_another_dataset(tmp_path: Path) -> None:
-    index = summary(write_results(tmp_path, dataset="sklearn-digits"))
+    index = summary(write_results(tmp_path, dataset="sklearn-digits") / "figures")
     (banner,) = BeautifulSoup(index, "html.parser").select(".banner")
     assert "MNIST의 결과가 아니다" in banner.get_text()
     assert "sklearn-digits" in banner.get_text()
@@ -387,8 +387,8 @@ def test_index_warns_of_another_dataset(tmp_path: Path) -> None:
 def test_index_says_which_results_are_missing(tmp_path: Path) -> None:
     write_results(tmp_path)
     (tmp_path / "figures" / "results_framework.json").unlink()
-    html = BeautifulSoup(summary(tmp_path), "html.parser")
-    assert "figures/results_framework.json" in html.select(".banner")[0].get_text()
+    html = BeautifulSoup(summary(tmp_path / "figures"), "html.parser")
+    assert "results_framework.json" in html.select(".banner")[0].get_text()
     assert len(html.select("tbody tr")) == 2
 
 

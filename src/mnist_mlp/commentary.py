@@ -6,6 +6,7 @@ import numpy as np
 
 from mnist_mlp.checks import Agreement
 from mnist_mlp.evaluation import Interval, Result, mcnemar
+from mnist_mlp.recipe import Recipe
 
 EARLIER = {
     "numpy": {"ReLU": 0.9701, "LReLU": 0.9682},
@@ -29,13 +30,13 @@ def particle(digit: int, pair: str) -> str:
 
 def points(difference: float, digits: int = 2) -> str:
     """Format a difference of fractions in percentage points, with its sign."""
-    return f"{100 * difference:+.{digits}f} %p".replace("-", "−")
+    return f"{100 * difference:+.{digits}f}%p".replace("-", "−")
 
 
 def interval_points(interval: Interval) -> str:
-    """Format a mean difference and its 95 % interval in percentage points."""
+    """Format a mean difference and its 95% interval in percentage points."""
     low, high = points(interval.low, 3), points(interval.high, 3)
-    return f"{points(interval.mean, 3)} (95 % 신뢰구간 {low} ~ {high})"
+    return f"{points(interval.mean, 3)} (95% 신뢰구간 {low} ~ {high})"
 
 
 def scores(pair: Sequence[Result]) -> str:
@@ -88,8 +89,8 @@ def confusion(first: Result, second: Result) -> list[str]:
         f"**같은 이미지로 비교하기.** {first.name}만 맞힌 이미지는 {test.only_first}장, "
         f"{second.name}만 맞힌 이미지는 {test.only_second}장이다. 두 망의 오류율이 같다는 가설에 대한 "
         f"정확 맥니마 검정의 p값은 {test.p_value:.3f}이므로, 이 한 번의 실행으로는 "
-        + ("차이가 있다고 말할 근거가 있다(유의수준 5 %)." if test.p_value < 0.05
-           else "어느 쪽이 낫다고 말할 수 없다(유의수준 5 %)."),
+        + ("차이가 있다고 말할 근거가 있다(유의수준 5%)." if test.p_value < 0.05
+           else "어느 쪽이 낫다고 말할 수 없다(유의수준 5%)."),
     ]  # fmt: skip
 
 
@@ -206,7 +207,7 @@ def settling(result: Result) -> str:
     )
     return (
         f"{result.name}의 검증 손실은 {best} 에폭에서 {loss[best]:.4f}로 가장 낮고, {near} 에폭부터 "
-        f"최솟값의 5 % 안에 든다({tail})."
+        f"최솟값의 5% 안에 든다({tail})."
     )
 
 
@@ -227,37 +228,47 @@ def one_run(first: Result, second: Result) -> str:
     half = [1.96 * np.sqrt(r.test_accuracy * (1 - r.test_accuracy) / n) for r in (first, second)]
     difference = abs(first.test_accuracy - second.test_accuracy)
     return (
-        f"테스트 이미지가 {n:,}장이므로 정확도 하나의 95 % 오차는 약 ±{100 * max(half):.2f} %p이다. 두 망의 "
-        f"차이 {100 * difference:.2f} %p는 이보다 "
+        f"테스트 이미지가 {n:,}장이므로 정확도 하나의 95% 오차는 약 ±{100 * max(half):.2f}%p이다. 두 망의 "
+        f"차이 {100 * difference:.2f}%p는 이보다 "
         + ("작다." if difference < max(half) else "크다.")
         + " 게다가 시드를 바꾸면 초기 가중치, 미니배치 순서, 드롭아웃이 모두 바뀐다. "
         "한 번의 실행이 말해 주지 못하는 것은 아래의 시드 연구에서 다룬다."
     )
 
 
-def agreement(curves: Mapping[str, Agreement]) -> list[str]:
+def agreement(curves: Mapping[str, Agreement], recipe: Recipe) -> list[str]:
     """Say how closely two implementations agree in float64, and where float32 parts."""
     exact = {name: c for name, c in curves.items() if name.endswith("float64")}
     single = {name: c for name, c in curves.items() if name.endswith("float32")}
     loss = max(max(c.loss) for c in exact.values())
     weights = max(max(c.weights) for c in exact.values())
     steps = len(next(iter(exact.values())).loss)
-    passed = loss < 1e-10 and weights < 1e-9
-    partings = []
+    partings, parted = [], False
     for name, c in single.items():
         apart = np.flatnonzero(np.array(c.weights) > 1e-5)
+        parted |= len(apart) > 0
         when = (
-            f"{apart[0] + 1}번째 걸음에서 상대 차이가 $10^{{-5}}$을 넘고"
+            f"{apart[0] + 1}번째 걸음에서 $10^{{-5}}$을 넘고 마지막에는"
             if len(apart)
-            else "끝까지 $10^{-5}$ 안에 머물고"
+            else "끝까지 $10^{-5}$을 넘지 않으며 마지막에는"
         )
-        partings.append(f"{name.split(',')[0]}는 {when} 마지막에는 {c.weights[-1]:.1e}이다")
+        partings.append(f"{name.split(',')[0]}에서 {when} {c.weights[-1]:.1e}이다")
+    inputs = steps * recipe.batch_size * sum(recipe.hidden)
+    reason = (
+        f"{steps}걸음 동안 은닉 유닛의 입력은 모두 {inputs / 1e6:.1f}백만 번 계산된다. 크기가 1쯤인 값이 0에서 float32의 반올림 "
+        f"오차 $10^{{-7}}$ 안에 들 기대 횟수는 {inputs * 1e-7:.1g}번 안팎이고, 그때 두 구현에서 부호가 갈릴 수 있다. 그러면 그 유닛의 "
+        "기울기가 달라지고, 그 차이가 다른 유닛의 부호를 또 바꾸어 점점 커진다. float64의 반올림 오차 $10^{-16}$으로는 같은 "
+        f"기대 횟수가 {inputs * 1e-16:.0e}번이다."
+    )
+    end = (
+        " 따라서 float32로 20 에폭을 학습한 두 망의 정확도가 조금 다르더라도 구현이 틀렸다는 뜻은 아니다."
+        if parted
+        else " 이 실행에서는 그런 일이 아직 일어나지 않았다."
+    )
+    passed = loss < 1e-10 and weights < 1e-9
     return [
         f"**float64.** {steps}걸음 동안 손실의 차이는 가장 커도 {loss:.1e}, 가중치의 상대 차이는 {weights:.1e}이다. "
         + ("기준을 만족하므로, 손으로 쓴 역전파와 자동 미분은 반올림 오차까지 같은 계산을 한다."
            if passed else "**기준을 넘었다.** 두 구현 가운데 하나가 다른 계산을 하고 있다."),
-        f"**float32.** {'; '.join(partings)}. 처음에는 반올림 오차($10^{{-7}}$ 안팎)만 있다가, 어떤 유닛의 입력이 0에 아주 "
-        "가까워 두 구현에서 부호가 갈리면 그 유닛의 기울기가 달라진다. 그렇게 생긴 차이가 다른 유닛의 부호를 또 바꾸면서 "
-        "점점 커진다. float64에서는 반올림이 10억 배쯤 작아 이런 일이 거의 일어나지 않는다. 따라서 float32로 20 에폭을 학습한 두 "
-        "망의 정확도가 조금 다른 것은 구현이 틀려서가 아니다.",
+        f"**float32.** 가중치의 상대 차이는 {'; '.join(partings)}. " + reason + end,
     ]  # fmt: skip

@@ -185,7 +185,7 @@ def compare(results: dict[str, dict[str, Any]]) -> list[str]:
         gap, winner = abs(numpy - torch), "NumPy" if numpy > torch else "PyTorch"
         verdict = f"{winner}가 {gap}장({100 * gap / n:.2f}%p) 많다" if gap else "두 수가 같다"
         sentences.append(
-            f"{activation}: 시험 영상 {n:,}장 가운데 NumPy는 {numpy:,}장, "
+            f"{activation}: 테스트 이미지 {n:,}장 가운데 NumPy는 {numpy:,}장, "
             f"PyTorch는 {torch:,}장을 맞혔다. {verdict}."
         )
     slopes = [r["recipe"].get("alpha") for r in (ours, theirs)]
@@ -195,15 +195,15 @@ def compare(results: dict[str, dict[str, Any]]) -> list[str]:
         )
     error = math.sqrt(numpy * (1 - numpy / n))
     sentences.append(
-        f"시험 영상이 유한해서 정답 수에는 표준오차가 약 {error:.0f}장 있다. "
+        f"테스트 이미지이 유한해서 정답 수에는 표준오차가 약 {error:.0f}장 있다. "
         "여러 시드로 짝지어 견준 결과는 각 보고서의 시드 비교에 있다."
     )
     return sentences
 
 
-def summary(root: Path) -> str:
-    """Return the index page: the four networks' results and how far apart the frameworks are."""
-    paths = {kind: root / "figures" / f"results_{kind}.json" for kind in NOTEBOOKS}
+def summary(figures: Path) -> str:
+    """Return the index page from the results files in a folder: four networks, two frameworks."""
+    paths = {kind: figures / f"results_{kind}.json" for kind in NOTEBOOKS}
     results = {
         kind: json.loads(path.read_text(encoding="utf-8"))
         for kind, path in paths.items()
@@ -214,7 +214,7 @@ def summary(root: Path) -> str:
         .environment.get_template("summary.html.j2")
         .render(
             results=results,
-            missing=[f"figures/{paths[kind].name}" for kind in NOTEBOOKS if kind not in results],
+            missing=[paths[kind].name for kind in NOTEBOOKS if kind not in results],
             comparison=compare(results),
             notebooks=NOTEBOOKS,
         )

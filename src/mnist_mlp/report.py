@@ -5,6 +5,7 @@
 
 import argparse
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -20,6 +21,9 @@ from nbclient.exceptions import CellControlSignal, DeadKernelError
 from nbformat import NotebookNode
 
 from mnist_mlp.html_page import NOTEBOOKS, ReportError, summary, to_html
+from mnist_mlp.notebook import OUTPUT_VARIABLE
+from mnist_mlp.study import STUDY_FILE, read_rows
+from mnist_mlp.study_commentary import readme_table
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -96,14 +100,13 @@ def execute(
 
 
 def source_hash(nb: NotebookNode) -> str:
-    """SHA-256 of what determines a notebook's outputs: the package and the code cells."""
-    digest = hashlib.sha256()
+    """SHA-256 of what determines a notebook's outputs: package, seed study and code cells.
+
+    Modules that only look at finished notebooks do not count.
+    """
+    digest = hashlib.sha256(STUDY_FILE.read_bytes())
     for path in sorted(Path(__file__).parent.glob("*.py")):
-        if path.name not in {
-            "report.py",
-            "html_page.py",
-            "grading.py",
-        }:  # these only look at results
+        if path.name not in {"report.py", "html_page.py", "grading.py", "colab.py"}:
             digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     for cell in nb.cells:
         if cell.cell_type == "code":
@@ -143,6 +146,17 @@ def print_pdf(page: Path) -> Path:
     return pdf
 
 
+def update_readme(root: Path) -> None:
+    """Put the table of the committed results between the README's two markers."""
+    files = [root / "figures" / f"results_{kind}.json" for kind in NOTEBOOKS]
+    table = readme_table([json.loads(file.read_text()) for file in files], read_rows())
+    readme = root / "README.md"
+    before, _, after = readme.read_text(encoding="utf-8").partition("<!-- results -->\n")
+    _, _, rest = after.partition("<!-- /results -->")
+    text = f"{before}<!-- results -->\n{table}\n<!-- /results -->{rest}"
+    write_atomically(readme, text)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m mnist_mlp.report", description=__doc__)
@@ -166,6 +180,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(command: str, root: Path) -> None:
     """Do one command for both notebooks, one after the other: each uses all cores."""
+    figures = root / "figures"
+    if command == "report":  # the committed figures and results stay as they are
+        figures = root / "reports" / "figures"
+        os.environ[OUTPUT_VARIABLE] = str(figures.resolve())
     for name in NOTEBOOKS.values():
         source, page = root / "notebooks" / f"{name}.ipynb", root / "reports" / f"{name}.html"
         if command == "pdf":
@@ -180,8 +198,10 @@ def run(command: str, root: Path) -> None:
         else:
             write_atomically(page, to_html(nb))
             print(page)
+    if command == "notebooks":
+        update_readme(root)
     if command in {"report", "html"}:
-        write_atomically(root / "reports" / "index.html", summary(root))
+        write_atomically(root / "reports" / "index.html", summary(figures))
         print(root / "reports" / "index.html")
 
 

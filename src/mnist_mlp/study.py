@@ -12,7 +12,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, CancelledError
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mnist_mlp.data import load
+from mnist_mlp.data import DatasetError, load
 from mnist_mlp.evaluation import evaluate_run
 from mnist_mlp.recipe import DivergedError, History, Recipe
 
@@ -201,9 +202,11 @@ def read_rows(path: Path = STUDY_FILE) -> pd.DataFrame:
         if runs.setdefault(key, row) != row:
             raise StudyError(f"{path}, line {number}: another result for a run that is already "
                              "there; delete one of the two lines")  # fmt: skip
-    clean = csv_line(COLUMNS) + "".join(csv_line(row) for row in runs.values())
-    text_columns = dict.fromkeys(("recipe_hash", "dead_units", "errors", "recipe"), str)
-    return pd.read_csv(io.StringIO(clean), dtype=text_columns, float_precision="round_trip")
+    rows = pd.DataFrame(list(runs.values()), columns=COLUMNS)
+    text_columns = {"framework", "recipe_hash", "dataset", "dead_units", "errors", "recipe"}
+    numbers = [name for name in COLUMNS if name not in text_columns]
+    rows[numbers] = rows[numbers].replace("", "nan").astype(float)
+    return rows.astype({"seed": int})
 
 
 def hash_is_right(row: list[str]) -> bool:
@@ -280,7 +283,7 @@ def stress_results(rows: pd.DataFrame) -> dict[str, dict[str, pd.DataFrame]]:
 
 def final_dead_fraction(runs: pd.DataFrame) -> float:
     """Return the fraction of hidden units dead at the end, mean over layers and finished runs."""
-    ends = [cell.split()[-1] for cell in runs["dead_units"].dropna()]
+    ends = [cell.split()[-1] for cell in runs["dead_units"]]
     return float(np.mean([np.mean([float(f) for f in end.split("|")]) for end in ends]))
 
 
@@ -323,11 +326,8 @@ def run_study(tasks: Sequence[Task], path: Path = STUDY_FILE, scheduler: str | N
         f"전체 {len(tasks)}회 가운데 {len(done)}회 완료, {len(missing)}회를 학습합니다.", flush=True
     )
     started = time.monotonic()
-    with parallel_backend(scheduler), path.open("a", encoding="utf-8") as file:
-        finished = joblib.Parallel(n_jobs=-1, return_as="generator_unordered")(
-            joblib.delayed(run_task)(task) for task in missing
-        )
-        for count, row in enumerate(finished, start=1):
+    with path.open("a", encoding="utf-8") as file:
+        for count, row in enumerate(results(missing, scheduler), start=1):
             line = csv_line([row.get(name, "") for name in COLUMNS])
             file.write(line)
             file.flush()
@@ -371,14 +371,28 @@ def write_whole(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
-def parallel_backend(scheduler: str | None) -> Any:
-    """Return the joblib backend: local processes with one BLAS thread each, or a Dask cluster."""
+def results(tasks: Sequence[Task], scheduler: str | None) -> Iterator[dict[str, Any]]:
+    """Yield each task's row as it finishes, from local processes or from a Dask cluster."""
+    again = "what had finished is kept: run the same command again to continue"
     if scheduler is None:
-        return joblib.parallel_config("loky", inner_max_num_threads=1)
-    from distributed import Client
+        try:
+            with joblib.parallel_config("loky", inner_max_num_threads=1):
+                yield from joblib.Parallel(n_jobs=-1, return_as="generator_unordered")(
+                    joblib.delayed(run_task)(task) for task in tasks
+                )
+        except BrokenExecutor:
+            raise StudyError(f"a worker process was killed (out of memory?); {again}") from None
+        return
 
-    Client(scheduler)  # joblib uses the client that connected last
-    return joblib.parallel_config("dask")
+    from distributed import Client, KilledWorker, as_completed
+
+    # Not joblib's own Dask backend: it waits for ever for a run that Dask has given up.
+    try:
+        with Client(scheduler) as client:
+            for future in as_completed(client.map(run_task, tasks, pure=False)):
+                yield future.result()
+    except (OSError, CancelledError, KilledWorker) as error:
+        raise StudyError(f"Dask cluster {scheduler}: {error}; {again}") from None
 
 
 def progress(row: dict[str, Any]) -> str:
@@ -397,7 +411,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         run_study(plan(), options.output, options.scheduler)
-    except StudyError as error:
+    except (StudyError, DatasetError) as error:
         print(f"study: {error}", file=sys.stderr)
         return 1
     return 0

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from mnist_mlp.commentary import EARLIER, interval_points, points
 from mnist_mlp.evaluation import Interval, Result, mcnemar, mean_interval, seeds_to_detect
-from mnist_mlp.study import final_dead_fraction, mistakes
+from mnist_mlp.study import by_alpha, final_dead_fraction, mistakes
 
 TARGET = 0.001
 """The difference that the study asks to be able to detect: 0.1 points."""
@@ -25,7 +26,7 @@ def means_table(
             "|---|---:|---:|---:|---:|"]  # fmt: skip
     for name in test:
         cells = [
-            f"{100 * v.mean():.2f} ± {100 * v.std():.2f} %"
+            f"{100 * v.mean():.2f} ± {100 * v.std():.2f}%"
             for v in (validation[name], test[name], first[name])
         ]
         rows.append(f"| {name} | {len(test[name])} | " + " | ".join(cells) + " |")
@@ -47,23 +48,23 @@ def verdict(name: str, interval: Interval) -> str:
     if not interval.excludes_zero:
         return start + (
             "구간이 0을 포함하므로 차이가 있다고 할 수 없다. 차이가 있더라도 신뢰구간에 따르면 "
-            f"{bound:.2f} %p를 넘지 않을 것이다."
+            f"{bound:.2f}%p를 넘지 않을 것이다."
         )
     better, worse = (name, "ReLU") if interval.mean > 0 else ("ReLU", name)
     return (
         start
-        + f"구간이 0을 포함하지 않으므로 이 조건에서는 {better}가 {worse}보다 낫다. 다만 크기는 최대 {bound:.2f} %p이다."
+        + f"구간이 0을 포함하지 않으므로 이 조건에서는 {better}가 {worse}보다 낫다. 다만 크기는 최대 {bound:.2f}%p이다."
     )
 
 
 def seeds_needed(groups: Mapping[str, pd.Series]) -> str:
     """Say how many seeds it takes to detect a difference of 0.1 points."""
     needed = ", ".join(
-        f"{name} {seeds_to_detect(TARGET, float(v.std()))}개(차이의 표준편차 {100 * v.std():.3f} %p)"
+        f"{name} {seeds_to_detect(TARGET, float(v.std()))}개(차이의 표준편차 {100 * v.std():.3f}%p)"
         for name, v in groups.items()
     )
     return (
-        f"**필요한 시드의 수.** {100 * TARGET:.1f} %p의 차이를 유의수준 5 %, 검정력 80 %로 찾아내려면 "
+        f"**필요한 시드의 수.** {100 * TARGET:.1f}%p의 차이를 유의수준 5%, 검정력 80%로 찾아내려면 "
         f"짝지은 t 검정에 다음만큼의 시드가 필요하다: {needed}. 한 번씩의 실행으로는 찾을 수 없다."
     )
 
@@ -82,7 +83,7 @@ def one_pair(relu: str, lrelu: str, n_test: int, names: tuple[str, str], seed: i
     return (
         f"**이미지별 불일치.** 시드 {seed}의 두 망은 {n_test:,}장 가운데 {len(guesses)}장에서 답이 다르다. "
         f"{names[0]}만 맞힌 것이 {test.only_first}장, {names[1]}만 맞힌 것이 {test.only_second}장이며 정확 "
-        f"맥니마 검정의 p값은 {test.p_value:.3f}으로, 유의수준 5 %에서 {conclusion}. 정확도가 거의 같은 두 망도 틀리는 이미지는 "
+        f"맥니마 검정의 p값은 {test.p_value:.3f}으로, 유의수준 5%에서 {conclusion}. 정확도가 거의 같은 두 망도 틀리는 이미지는 "
         "서로 다르다."
     )
 
@@ -137,8 +138,8 @@ def ladder(groups: Mapping[str, pd.Series]) -> str:
         )
     first, last = groups[names[0]], groups[names[-1]]
     return (
-        f"**레시피의 사다리.** 단순 SGD의 검증 정확도는 {100 * first.mean():.2f} %, 완성된 레시피는 "
-        f"{100 * last.loc[first.index].mean():.2f} %이다(시드 {len(first)}개 평균). 단계마다 더해진 양은 "
+        f"**레시피의 사다리.** 단순 SGD의 검증 정확도는 {100 * first.mean():.2f}%, 완성된 레시피는 "
+        f"{100 * last.loc[first.index].mean():.2f}%이다(시드 {len(first)}개 평균). 단계마다 더해진 양은 "
         + "; ".join(steps) + "이다."
     )  # fmt: skip
 
@@ -161,12 +162,12 @@ def live_against_stored(pair: Sequence[Result], stored: Sequence[float | None]) 
         return "**저장된 연구와의 일치.** 이 노트북에서 방금 학습한 두 망의 테스트 정확도는 저장된 연구의 같은 시드와 정확히 같다."
     if largest <= 0.0025:
         return (
-            f"**저장된 연구와의 일치.** 방금 학습한 두 망의 테스트 정확도는 저장된 같은 시드와 최대 {100 * largest:.2f} %p "
-            "다르다. 다른 컴퓨터에서 반올림 순서가 달라질 때 생기는 정도(0.25 %p 이내)이다."
+            f"**저장된 연구와의 일치.** 방금 학습한 두 망의 테스트 정확도는 저장된 같은 시드와 최대 {100 * largest:.2f}%p "
+            "다르다. 다른 컴퓨터에서 반올림 순서가 달라질 때 생기는 정도(0.25%p 이내)이다."
         )
     return (
-        f"**주의: 저장된 연구와 다르다.** 방금 학습한 망의 테스트 정확도가 저장된 같은 시드와 {100 * largest:.2f} %p "
-        "다르다. 반올림으로 설명되는 0.25 %p를 넘으므로 코드나 데이터가 바뀌었는지 확인하고 `make study`를 다시 실행해야 한다."
+        f"**주의: 저장된 연구와 다르다.** 방금 학습한 망의 테스트 정확도가 저장된 같은 시드와 {100 * largest:.2f}%p "
+        "다르다. 반올림으로 설명되는 0.25%p를 넘으므로 코드나 데이터가 바뀌었는지 확인하고 `make study`를 다시 실행해야 한다."
     )
 
 
@@ -218,7 +219,7 @@ def claims(
          f"{interval_points(difference)}"),
         ("클래스별로도 ReLU가 더 정확하다", "확인" if relu_better == 10 else "정정",
          f"ReLU가 더 많이 맞힌 클래스는 10개 중 {relu_better}개"),
-        ("상위 3장의 확률이 모두 99 % 이상이다", "확인" if lowest >= 0.99 else "반박",
+        ("상위 3장의 확률이 모두 99% 이상이다", "확인" if lowest >= 0.99 else "반박",
          f"가장 낮은 확률 {lowest:.6f}"),
         (f"두 망의 상위 확률 차이는 {bound:g}보다 작다", "확인" if gap < bound else "반박",
          f"같은 순위끼리의 최대 차이 {gap:.1e}"),
@@ -228,8 +229,8 @@ def claims(
          f"답이 다른 이미지: 활성화 함수만 바꾼 두 망 {between_activations}장, 같은 ReLU에서 시드만 바꾼 두 망 "
          f"평균 {between_seeds:.0f}장. 시드만 바뀌어도 달라지므로 활성화 함수 탓이라고만 할 수 없다"),
         ("검증 손실은 둘 다 비슷한 시기에 일정해진다", "확인" if abs(settle[0] - settle[1]) <= 3 else "반박",
-         f"최솟값의 5 % 안에 드는 에폭: {settle[0]}와 {settle[1]}"),
-        ("한 에폭 뒤에 정확도가 50 %를 넘으므로 학습이 빠르다", "정정" if fast > 0.5 else "반박",
+         f"최솟값의 5% 안에 드는 에폭: {settle[0]}와 {settle[1]}"),
+        ("한 에폭 뒤에 정확도가 50%를 넘으므로 학습이 빠르다", "정정" if fast > 0.5 else "반박",
          f"한 에폭 뒤 훈련 정확도 {fast:.2%} 이상인 것은 맞다. 그러나 시그모이드와 견주지 않았으므로 활성화 함수 "
          "덕분이라는 근거는 아니다"),
         ("LReLU가 처음부터 손실이 작다", "판정 불가" if not first_epoch_difference.excludes_zero else
@@ -258,13 +259,13 @@ def conclusion(name: str, difference: Interval, relu: pd.Series, recipe_gain: pd
     bound = 100 * max(abs(difference.low), abs(difference.high))
     gain = mean_interval(recipe_gain.to_numpy())
     compared = (
-        f"견주어 보면, ReLU의 시드를 바꿀 때 테스트 정확도의 표준편차는 {100 * relu.std():.2f} %p이고, 단순 SGD를 지금의 "
+        f"견주어 보면, ReLU의 시드를 바꿀 때 테스트 정확도의 표준편차는 {100 * relu.std():.2f}%p이고, 단순 SGD를 지금의 "
         f"레시피로 바꾸어 얻은 검증 정확도는 {interval_points(gain)}이다."
     )
     if not difference.excludes_zero:
         return (
             f"**종합.** 이 망과 데이터에서 {name}와 ReLU의 우열은 {difference.n}개 시드로도 가려지지 않는다. 차이가 "
-            f"있더라도 95 % 신뢰구간으로 {bound:.2f} %p 이내이다. " + compared
+            f"있더라도 95% 신뢰구간으로 {bound:.2f}%p 이내이다. " + compared
         )
     better = name if difference.mean > 0 else "ReLU"
     return (
@@ -290,7 +291,7 @@ def search_table(groups: Mapping[str, pd.Series]) -> str:
     ranked = sorted(groups.items(), key=lambda item: -item[1].mean())
     lines = ["| 탐색한 레시피 (ReLU) | 시드 수 | 검증 정확도 |", "|---|---:|---:|"]
     lines += [
-        f"| {n} | {len(v)} | {100 * v.mean():.3f} ± {100 * v.std():.3f} % |" for n, v in ranked
+        f"| {n} | {len(v)} | {100 * v.mean():.3f} ± {100 * v.std():.3f}% |" for n, v in ranked
     ]
     best, second = ranked[0], ranked[1]
     gap = mean_interval((best[1] - second[1]).to_numpy())
@@ -316,7 +317,7 @@ def stress_table(stress: Mapping[str, Mapping[str, pd.DataFrame]]) -> str:
             parts = []
             if len(finished):
                 accuracy = 100 * finished["validation_accuracy"]
-                parts.append(f"{accuracy.mean():.1f} ± {accuracy.std(ddof=0):.1f} %")
+                parts.append(f"{accuracy.mean():.1f} ± {accuracy.std(ddof=0):.1f}%")
                 parts.append(f"죽은 유닛 {final_dead_fraction(finished):.0%}")
             if diverged:
                 parts.append(f"발산 {diverged}/{len(runs)}")
@@ -353,3 +354,24 @@ def stress(stress: Mapping[str, Mapping[str, pd.DataFrame]]) -> str:
                     f"- {setting}: **{better} 낫다.** {name} − ReLU는 {interval_points(interval)}."
                 )
     return "시드별로 짝지은 검증 정확도의 차이는 다음과 같다.\n\n" + "\n".join(said)
+
+
+def readme_table(results: Sequence[Mapping[str, Any]], rows: pd.DataFrame) -> str:
+    """Return the README's table from the two results files and the study."""
+    lines = [
+        "| 구현 | 활성화 함수 | 훈련 | 검증 | **테스트** | 여러 시드의 테스트 | 이전 보고서 |",
+        "|---|---|---:|---:|---:|---:|---:|",
+    ]
+    for result in results:
+        framework = result["framework"]
+        seeds = by_alpha(rows, framework, "test_accuracy")
+        for name, run in result["runs"].items():
+            activation = "ReLU" if name == "ReLU" else f"LReLU({result['recipe']['alpha']:g})"
+            v = seeds[activation]
+            lines.append(
+                f"| {'NumPy' if framework == 'numpy' else 'PyTorch'} | {activation} | "
+                f"{run['train_accuracy']:.2%} | {run['validation_accuracy']:.2%} | "
+                f"**{run['test_accuracy']:.2%}** | {100 * v.mean():.2f} ± {100 * v.std():.2f}% ({len(v)}개) | "
+                f"{EARLIER[framework][name]:.2%} |"
+            )
+    return "\n".join(lines)

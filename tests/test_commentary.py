@@ -1,0 +1,109 @@
+"""The text says what the results say, whoever wins."""
+
+import re
+
+import pytest
+from made_up import result
+
+from mnist_mlp import commentary
+from mnist_mlp.checks import Agreement
+from mnist_mlp.recipe import Recipe
+
+WRONG = {0: 6, 10: 6, 24: 9, 37: 2, 149: 4}  # true classes 0, 0, 4, 7, 9
+
+
+def test_confusion_text_counts_what_the_matrices_hold() -> None:
+    text = "\n".join(commentary.confusion(result("ReLU", WRONG), result("LReLU", {0: 6})))
+    assert "ReLU는 195장(97.50%), LReLU는 199장(99.50%)" in text
+    assert "LReLU가 4장 더 맞혔다" in text
+    assert "+2.00%p(LReLU − ReLU)" in text
+    assert (
+        "ReLU가 더 많이 맞힌 클래스는 0개, LReLU가 더 많이 맞힌 클래스는 4개이고 6개는 같다" in text
+    )
+    assert "0을 6으로 2장" in text
+    assert "ReLU만 맞힌 이미지는 0장, LReLU만 맞힌 이미지는 4장" in text
+    assert "p값은 0.125" in text  # two-sided, 2 * 0.5**4
+    assert "어느 쪽이 낫다고 말할 수 없다" in text
+
+
+def test_confusion_text_turns_round_with_the_winner() -> None:
+    text = "\n".join(commentary.confusion(result("ReLU", {}), result("LReLU", WRONG)))
+    assert "ReLU가 5장 더 맞혔다" in text
+    assert "−2.50%p" in text
+    assert "ReLU는 한 장도 틀리지 않았다" in text
+
+
+def test_confusion_text_of_a_tie() -> None:
+    text = "\n".join(commentary.confusion(result("ReLU", {0: 6}), result("LReLU", {0: 6})))
+    assert "맞힌 장수가 같다" in text
+    assert "더 맞혔다" not in text
+    assert "p값은 1.000" in text
+
+
+def test_confusion_text_claims_a_difference_only_when_the_test_shows_it() -> None:
+    many = {i: (i + 1) % 10 for i in range(12)}
+    text = "\n".join(commentary.confusion(result("ReLU", {}), result("LReLU", many)))
+    assert "차이가 있다고 말할 근거가 있다" in text
+
+
+def test_top3_text_counts_the_shared_images() -> None:
+    same = "\n".join(commentary.top3(result("ReLU", {}), result("LReLU", {})))
+    assert "30장 가운데 30장이 두 망에 공통이다" in same
+    other = "\n".join(commentary.top3(result("ReLU", {}), result("LReLU", {}, seed=1)))
+    counted = re.search(r"30장 가운데 (\d+)장이", other)
+    assert counted is not None
+    assert int(counted.group(1)) < 30
+
+
+def test_top3_text_names_an_image_of_another_class() -> None:
+    wrong = result("ReLU", {})
+    strange = result("LReLU", {0: 6})
+    strange.run.logits[0, 6] = 90  # the surest "6" of all is a 0
+    from mnist_mlp.evaluation import top_k_per_class
+
+    top3 = top_k_per_class(strange.run.logits, strange.labels)
+    object.__setattr__(strange, "top3", top3)
+    assert "LReLU의 클래스 6에는 정답이 0인 #0" in "\n".join(commentary.top3(wrong, strange))
+    assert "모두 그 클래스와 같다" in "\n".join(commentary.top3(wrong, wrong))
+
+
+def test_curves_text_finds_the_lowest_validation_loss_and_the_gap() -> None:
+    text = "\n".join(commentary.curves(result("ReLU", {}), result("LReLU", {})))
+    assert "ReLU의 검증 손실은 2 에폭에서 0.1000로 가장 낮고" in text
+    assert "마지막에는 그보다 20.0% 높다" in text
+    assert "+2.50%p" in text  # 0.99 - 0.965
+
+
+def test_probabilities_are_printed_with_every_digit() -> None:
+    r = result("ReLU", {})
+    table = commentary.top3_table(r)
+    assert repr(r.top3[3][0].probability) in table
+    assert len(table.splitlines()) == 12
+
+
+@pytest.mark.parametrize(
+    ("digit", "pair", "expected"),
+    [(0, "은/는", "0은"), (2, "은/는", "2는"), (3, "으로/로", "3으로"), (7, "으로/로", "7로"),
+     (8, "으로/로", "8로"), (9, "을/를", "9를"), (6, "을/를", "6을")],
+)  # fmt: skip
+def test_particles_follow_the_korean_reading_of_the_digit(
+    digit: int, pair: str, expected: str
+) -> None:
+    assert commentary.particle(digit, pair) == expected
+
+
+def test_one_run_states_the_sampling_error() -> None:
+    text = commentary.one_run(result("ReLU", {0: 6}), result("LReLU", WRONG))
+    assert "±2.16%p" in text  # 1.96 * sqrt(0.975 * 0.025 / 200)
+    assert "2.00%p는 이보다 작다" in text
+
+
+def test_agreement_text_follows_the_curves() -> None:
+    recipe = Recipe()
+    same, apart = Agreement([1e-16], [1e-16]), Agreement([1e-8, 1e-3], [1e-7, 1e-2])
+    text = "\n".join(commentary.agreement({"ReLU, float64": same, "ReLU, float32": apart}, recipe))
+    assert "기준을 만족하므로" in text
+    assert "ReLU에서 2번째 걸음에서" in text
+    wrong = commentary.agreement({"ReLU, float64": apart, "ReLU, float32": same}, recipe)
+    assert "기준을 넘었다" in wrong[0]
+    assert "아직 일어나지 않았다" in wrong[1]
