@@ -65,7 +65,7 @@ def test_log_probabilities_of_almost_certain_images_are_right_and_ordered() -> N
 def test_log_probabilities_are_right_at_logits_of_plus_and_minus_1000() -> None:
     logits = [[1000.0, -1000.0, 0.0], [-1000.0, -1000.0, -1000.0], [1000.0, 1000.0, -1000.0]]
     two, three = math.log(2), math.log(3)
-    expected = [[0, -2000, -1000], [-three] * 3, [-two, -two, -2000 - two]]
+    expected = np.array([[0, -2000, -1000], [-three] * 3, [-two, -two, -2000 - two]])
     assert_allclose(log_probabilities(logits), expected, rtol=1e-15)
 
 

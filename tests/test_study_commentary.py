@@ -1,5 +1,6 @@
 """Every sentence of the comparison over seeds follows the rows, whichever way they point."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,7 @@ def test_dead_units_decide_what_is_said_about_them(tmp_path: Path) -> None:
 
 def test_stress_says_who_is_better_and_who_diverged(tmp_path: Path) -> None:
     def measure(task: Task) -> dict[str, object]:
-        if task.recipe == study.replace(study.STRESS["학습률 4배"], alpha=0.3):
+        if task.recipe == replace(study.STRESS["학습률 4배"], alpha=0.3):
             return {"diverged_after": 1, "test_accuracy": ""}
         if task.recipe.hidden == (8,) * 8:
             return {"validation_accuracy": 0.3 + task.recipe.alpha + 0.001 * task.seed}
@@ -100,14 +101,20 @@ def test_stress_says_who_is_better_and_who_diverged(tmp_path: Path) -> None:
 
     stress = study.stress_results(study.read_rows(study_file(tmp_path / "study.csv", measure)))
     text, table = findings.stress(stress), findings.stress_table(stress)
-    assert "더 좁은 망 (8 × 8층): **LReLU(0.3)가 낫다.** LReLU(0.3) − ReLU는 +30.000%p" in text
-    assert "학습률 4배: LReLU(0.3)는 5회, ReLU는 0회 발산해" in text
+    assert "| 더 좁은 망 (8 × 8층) | LReLU(0.3) − ReLU | +30.000%p" in text
+    assert "**LReLU(0.3)가 낫다**" in text
+    assert "차이가 드러난 설정은" in text
+    assert "발산: LReLU(0.3) 5회, ReLU 0회" in text
     assert "발산 5/5" in table
 
 
 def test_the_chosen_recipe_is_the_best_of_the_search_on_validation_data() -> None:
-    groups = study.by_recipe(study.read_rows(), study.SEARCH, "validation_accuracy")
-    best = max(groups, key=lambda name: groups[name].mean())
+    rows = study.read_rows()
+    relu = study.by_recipe(rows, study.SEARCH, "validation_accuracy")
+    leaky = study.by_recipe(rows, study.LEAKY_FINALISTS, "validation_accuracy")
+    finalists = sorted(relu, key=lambda name: -relu[name].mean())[: len(leaky)]
+    assert set(finalists) == set(leaky)
+    best = max(leaky, key=lambda name: (relu[name] + leaky[name]).mean())
     assert study.SEARCH[best] == study.CHOSEN
 
 

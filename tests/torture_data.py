@@ -155,10 +155,12 @@ class Mirror(ThreadingHTTPServer):
 def mirror(files: dict[str, bytes], reply: Reply) -> Iterator[Mirror]:
     server = Mirror(files, reply)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield server
-    server.over.set()
-    server.shutdown()
-    server.server_close()
+    try:
+        yield server
+    finally:
+        server.over.set()
+        server.shutdown()
+        server.server_close()
 
 
 def good(request: Request, body: bytes) -> None:
@@ -252,13 +254,13 @@ def quartets(draw: st.DrawFn) -> tuple[list[Array], int]:
     """Draw four arrays that may not belong together, and a seed."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     top = draw(st.sampled_from([1, 2, 9, 9, 9, 10, 11, 255]))
-    sizes = [draw(st.integers(1, 120)), draw(st.integers(1, 60))]
+    sizes = [draw(st.integers(1, 30) | st.integers(60, 120)), draw(st.integers(1, 60))]
     arrays: list[Array] = []
     for n in sizes:
         off = draw(st.sampled_from([0, 0, 0, 0, 0, 0, 0, 1]))
         arrays.append(rng.integers(0, 256, (n, 28, 28), dtype=np.uint8))
         arrays.append(rng.integers(0, top + 1, n + off, dtype=np.uint8))
-    order = draw(st.one_of(st.just([0, 1, 2, 3]), st.permutations(range(4))))
+    order = list(draw(st.sampled_from([[0, 1, 2, 3]] * 6 + [[2, 3, 0, 1], [1, 0, 3, 2]])))
     if draw(st.integers(0, 9)) == 0:
         order = [draw(st.integers(0, 3)) for _ in order]
     return [arrays[i] for i in order], draw(st.integers(0, 2**32 - 1))
@@ -373,6 +375,7 @@ def test_no_reply_of_a_mirror_raises_or_stays_in_the_cache(
 
 CHILD = """
 import json, sys
+import pooch, requests  # here, so that the clock below runs on the download alone
 from mnist_mlp import data
 data.__file__ = "/nowhere/src/mnist_mlp/data.py"
 data.GZ_SHA256, data.ARRAY_SHA256 = json.loads(sys.argv[1])
@@ -385,15 +388,15 @@ print(data.load().name)
 def start_child(cwd: Path, server: Mirror, cache: Path) -> subprocess.Popen[str]:
     """Start a process that loads the canonical files, downloading them, once it is sent a line."""
     hashes = json.dumps([data.GZ_SHA256, data.ARRAY_SHA256])
-    child = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-c", CHILD, hashes],
         env=os.environ | {"MNIST_MIRRORS": server.url, "MNIST_CACHE": str(cache)},
         cwd=cwd,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
-    return child
 
 
 def let_go(children: list[subprocess.Popen[str]]) -> None:
@@ -411,7 +414,7 @@ def slow(request: Request, body: bytes) -> None:
     request.head(Content_Length=len(body))
     for start in range(0, len(body), 1 << 16):
         request.wfile.write(body[start : start + (1 << 16)])
-        request.wait(0.01)
+        request.wait(0.02)
 
 
 @pytest.mark.parametrize("first", range(10 if TORTURE else 1))
@@ -426,8 +429,8 @@ def test_kill_9_leaves_no_half_file(
         children = [start_child(tmp_path, server, cache) for cache in caches]
         for child, cache in zip(children, caches, strict=True):
             let_go([child])
-            with pytest.raises(subprocess.TimeoutExpired):  # it is still at work when it is killed
-                child.wait(rng.uniform(0.0, 0.4))
+            with pytest.raises(subprocess.TimeoutExpired):  # a whole download waits 30 times 0.02 s
+                child.wait(rng.uniform(0.0, 0.5))
             child.kill()
             child.communicate()
             kept = {p.name: p.read_bytes() for p in cache.glob("*.gz")}

@@ -34,9 +34,9 @@ def points(difference: float, digits: int = 2) -> str:
 
 
 def interval_points(interval: Interval) -> str:
-    """Format a mean difference and its 95% interval in percentage points."""
-    low, high = points(interval.low, 3), points(interval.high, 3)
-    return f"{points(interval.mean, 3)} (95% 신뢰구간 {low} ~ {high})"
+    """Format a mean difference and its 95 % interval in percentage points."""
+    low, high = (points(value, 3) for value in (interval.low, interval.high))
+    return f"{points(interval.mean, 3)} (95% 신뢰구간 {low.removesuffix('%p')} ~ {high})"
 
 
 def scores(pair: Sequence[Result]) -> str:

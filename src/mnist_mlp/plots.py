@@ -200,7 +200,7 @@ def agreement(curves: Mapping[str, Agreement]) -> Figure:
         ax.annotate(f"required in float64: {limit:.0e}", (1, limit), (0, 3), fontsize=9,
                     textcoords="offset points", color=GREY)  # fmt: skip
         ax.set(title=title, xlabel="Step of the first epoch", yscale="log")
-    axes[0, 1].legend(frameon=False, loc="center right", fontsize=9)
+    axes[0, 1].legend(frameon=False, loc="center right", bbox_to_anchor=(1, 0.32), fontsize=9)
     return figure
 
 

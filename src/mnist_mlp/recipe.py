@@ -48,7 +48,7 @@ class Recipe:
     lr: float = 0.05
     decay: Literal["linear", "constant"] = "linear"
     momentum: float = 0.95
-    weight_decay: float = 1e-4
+    weight_decay: float = 5e-5
     input_dropout: float = 0.1
     hidden_dropout: float = 0.1
     init_gain: float = 1.0

@@ -147,10 +147,12 @@ def print_pdf(page: Path) -> Path:
 
 
 def update_readme(root: Path) -> None:
-    """Put the table of the committed results between the README's two markers."""
+    """Put the table of the committed results between the markers of the README, if it has them."""
+    readme = root / "README.md"
+    if not readme.exists() or "<!-- results -->" not in readme.read_text(encoding="utf-8"):
+        return
     files = [root / "figures" / f"results_{kind}.json" for kind in NOTEBOOKS]
     table = readme_table([json.loads(file.read_text()) for file in files], read_rows())
-    readme = root / "README.md"
     before, _, after = readme.read_text(encoding="utf-8").partition("<!-- results -->\n")
     _, _, rest = after.partition("<!-- /results -->")
     text = f"{before}<!-- results -->\n{table}\n<!-- /results -->{rest}"

@@ -29,13 +29,17 @@ from mnist_mlp.recipe import DivergedError, History, Recipe
 
 STUDY_FILE = Path(__file__).parents[2] / "data" / "study.csv"
 ALPHAS, TORCH_ALPHAS = (0.0, 0.01, 0.1, 0.3), (0.0, 0.3)
-SCRATCH_SEEDS, TORCH_SEEDS, LADDER_SEEDS, SEARCH_SEEDS = range(10), range(5), range(5), range(3)
+# The assignment's pair gets the most seeds. More are trained by raising a number: `make study`
+# keeps what the file holds.
+SCRATCH_SEEDS = {0.0: range(10), 0.01: range(5), 0.1: range(10), 0.3: range(5)}
+TORCH_SEEDS, LADDER_SEEDS, SEARCH_SEEDS = range(5), range(5), range(3)
 COLUMNS = [
     "framework", "recipe_hash", "alpha", "seed", "dataset", "diverged_after",
     "train_loss", "train_accuracy", "validation_loss", "validation_accuracy",
     "test_loss", "test_accuracy", "first_train_accuracy", "first_validation_accuracy",
     "dead_units", "errors", "recipe",
 ]  # fmt: skip
+NUMBERS = ["alpha", "seed", *COLUMNS[5:14]]
 
 
 class StudyError(Exception):
@@ -71,7 +75,8 @@ LADDER = {
     "+ L2": replace(CHOSEN, input_dropout=0.0, hidden_dropout=0.0),
     "+ dropout": CHOSEN,
 }
-# Two rounds: one change at a time, then the two changes that did best together.
+# One change at a time, then the two changes that did best together, all with ReLU. The best six on
+# validation data also with LReLU(0.1): the chosen recipe has the best mean of the two.
 SEARCH = {
     "dropout 0.1 / 0.1": BASE,
     "dropout 0.1 / 0.2": replace(BASE, hidden_dropout=0.2),
@@ -82,11 +87,20 @@ SEARCH = {
     "L2 1e-4": replace(BASE, weight_decay=1e-4),
     "momentum 0.95, lr 0.05": replace(BASE, momentum=0.95, lr=0.05),
     "momentum 0.95, lr 0.05, L2 1e-4": replace(BASE, momentum=0.95, lr=0.05, weight_decay=1e-4),
-    "the same, dropout 0.1 / 0.2": replace(
+    "momentum 0.95, lr 0.05, L2 1e-4, dropout 0.1 / 0.2": replace(
         BASE, momentum=0.95, lr=0.05, weight_decay=1e-4, hidden_dropout=0.2
     ),
 }
 
+FINALISTS = (
+    "momentum 0.95, lr 0.05, L2 1e-4",
+    "momentum 0.95, lr 0.05",
+    "L2 1e-4",
+    "lr 0.2",
+    "dropout 0.1 / 0.1",
+    "dropout 0.1 / 0.2",
+)
+LEAKY_FINALISTS = {name: replace(SEARCH[name], alpha=0.1) for name in FINALISTS}
 # Where could the activation matter? 5 epochs without dropout, everything else as chosen.
 SHORT = replace(CHOSEN, epochs=5, input_dropout=0.0, hidden_dropout=0.0)
 STRESS = {
@@ -101,8 +115,9 @@ STRESS_ALPHAS, STRESS_SEEDS = (0.0, 0.1, 0.3), range(5)
 
 def plan(dataset: str = "mnist") -> list[Task]:
     """Return every run that the study consists of, each once, the search first."""
-    tasks = [Task("numpy", recipe, s) for recipe in SEARCH.values() for s in SEARCH_SEEDS]
-    tasks += [Task("numpy", replace(CHOSEN, alpha=a), s) for s in SCRATCH_SEEDS for a in ALPHAS]
+    searched = [*SEARCH.values(), *LEAKY_FINALISTS.values()]
+    tasks = [Task("numpy", recipe, s) for recipe in searched for s in SEARCH_SEEDS]
+    tasks += [Task("numpy", replace(CHOSEN, alpha=a), s) for a in ALPHAS for s in SCRATCH_SEEDS[a]]
     tasks += [Task("torch", replace(CHOSEN, alpha=a), s) for s in TORCH_SEEDS for a in TORCH_ALPHAS]
     tasks += [Task("numpy", recipe, s) for recipe in LADDER.values() for s in LADDER_SEEDS]
     tasks += [
@@ -183,8 +198,8 @@ def read_rows(path: Path = STUDY_FILE) -> pd.DataFrame:
     Raises
     ------
     StudyError
-        If the file is missing, has other columns, a row whose recipe does not have the hash that
-        it claims, or two different rows for one run.
+        If the file is missing, has other columns, a damaged row, a row whose recipe does not have
+        the hash that it claims, or two different rows for one run.
     """
     if not path.exists():
         raise StudyError(f"{path} does not exist: run `make study` first")
@@ -193,7 +208,7 @@ def read_rows(path: Path = STUDY_FILE) -> pd.DataFrame:
         raise StudyError(f"{path} does not have the study's columns: move it away and start again")
     runs: dict[tuple[str, ...], list[str]] = {}
     for number, row in enumerate(table[1:], start=2):
-        if len(row) != len(COLUMNS) or not hash_is_right(row):
+        if not is_sound(row):
             raise StudyError(f"{path}, line {number}: damaged or edited; delete this line and run "
                              "`make study` to train that run again")  # fmt: skip
         key = tuple(
@@ -203,20 +218,21 @@ def read_rows(path: Path = STUDY_FILE) -> pd.DataFrame:
             raise StudyError(f"{path}, line {number}: another result for a run that is already "
                              "there; delete one of the two lines")  # fmt: skip
     rows = pd.DataFrame(list(runs.values()), columns=COLUMNS)
-    text_columns = {"framework", "recipe_hash", "dataset", "dead_units", "errors", "recipe"}
-    numbers = [name for name in COLUMNS if name not in text_columns]
-    rows[numbers] = rows[numbers].replace("", "nan").astype(float)
+    rows[NUMBERS] = rows[NUMBERS].replace("", "nan").astype(float)
     return rows.astype({"seed": int})
 
 
-def hash_is_right(row: list[str]) -> bool:
-    """Whether the recipe that a row holds has the hash that the row claims."""
+def is_sound(row: list[str]) -> bool:
+    """Whether a row has all cells, numbers where they belong, and the recipe that it claims."""
     try:
-        fields = json.loads(row[COLUMNS.index("recipe")])
+        cells = dict(zip(COLUMNS, row, strict=True))
+        numbers = {name: float(cells[name] or "nan") for name in NUMBERS}
+        fields = json.loads(cells["recipe"])
         recipe = Recipe(**fields | {"hidden": tuple(fields["hidden"])})
     except (ValueError, TypeError, KeyError):
         return False
-    return recipe.digest() == row[COLUMNS.index("recipe_hash")]
+    claimed = (cells["recipe_hash"], numbers["alpha"], cells["seed"].isdecimal())
+    return claimed == (recipe.digest(), recipe.alpha, True) and "".join(row).isascii()
 
 
 def select(rows: pd.DataFrame, framework: str, recipe: Recipe) -> pd.DataFrame:
@@ -359,7 +375,7 @@ def finished_lines(path: Path, tasks: Sequence[Task]) -> dict[tuple[str, str, in
 
 def complete_text(path: Path) -> str:
     """Return the file up to its last newline: what follows was cut short by a kill."""
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8", errors="replace")  # is_sound refuses the replacement
     return text[: text.rfind("\n") + 1]
 
 

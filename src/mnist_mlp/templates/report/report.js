@@ -49,10 +49,11 @@ if (toc) {
   headings.forEach((heading) => observer.observe(heading));
 }
 
-// A box that scrolls sideways must be reachable from the keyboard.
+// A box that scrolls must be reachable from the keyboard.
 const boxes = document.querySelectorAll('.scroll, pre');
 const reach = new ResizeObserver((entries) => entries.forEach(({ target }) => {
-  if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+  if (target.scrollWidth > target.clientWidth || target.scrollHeight > target.clientHeight)
+    target.tabIndex = 0;
   else target.removeAttribute('tabindex');
 }));
 boxes.forEach((box) => reach.observe(box));
