@@ -24,7 +24,7 @@ REQUIRED = {"numpy": (0.984, 0.984), "torch": (0.984, 0.983)}
 
 
 def committed(path: Path) -> Any:
-    return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    return nbformat.read(path, as_version=4)
 
 
 def results(nb: Any) -> Any:
@@ -115,7 +115,7 @@ def rerun(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
 def test_two_runs_are_byte_identical(path: Path, rerun: dict[str, list[Any]]) -> None:
-    first, second = (nbformat.writes(nb) for nb in rerun[path.stem])  # type: ignore[no-untyped-call]
+    first, second = (nbformat.writes(nb) for nb in rerun[path.stem])
     assert first == second
 
 
@@ -126,5 +126,5 @@ def test_a_run_on_the_digits_says_so_everywhere(path: Path, rerun: dict[str, lis
     assert content["dataset"] == "sklearn-digits"
     assert content["n_test"] == len(load("sklearn-digits").test.labels)
     assert len(content["runs"]["ReLU"]["history"]["train_loss"]) == 3
-    text = nbformat.writes(nb)  # type: ignore[no-untyped-call]
+    text = nbformat.writes(nb)
     assert "견줄 행이 없다" in text

@@ -31,7 +31,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 def read_notebook(path: Path) -> NotebookNode:
     """Read a notebook file, or raise :class:`ReportError`."""
     try:
-        nb: NotebookNode = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+        nb: NotebookNode = nbformat.read(path, as_version=4)
         return nb
     except (OSError, nbformat.reader.NotJSONError) as error:
         raise ReportError(f"{path} cannot be read as a notebook: {error}") from error
@@ -46,7 +46,7 @@ def override(nb: NotebookNode, parameters: dict[str, Any]) -> None:
         if not re.search(rf"^{re.escape(name)}\b", nb.cells[index].source, re.MULTILINE):
             raise ReportError(f"the cell tagged 'parameters' does not set {name!r}")
     source = "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
-    cell = nbformat.v4.new_code_cell(source, id="injected-parameters")  # type: ignore[no-untyped-call]
+    cell = nbformat.v4.new_code_cell(source, id="injected-parameters")
     cell.metadata["tags"] = ["injected-parameters"]
     nb.cells.insert(index + 1, cell)
 
@@ -194,7 +194,7 @@ def run(command: str, root: Path) -> None:
         nb = read_notebook(source) if command == "html" else execute(source)
         if command == "notebooks":
             nb.metadata["mnist_mlp"] = {"source_sha256": source_hash(nb)}
-            text = nbformat.writes(nb)  # type: ignore[no-untyped-call]
+            text = nbformat.writes(nb)
             write_atomically(source, text + "\n")
             print(source)
         else:

@@ -1,0 +1,1 @@
+"""How fast training is, against the bare matrix products and against other libraries."""
