@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from mnist_mlp.data import Dataset, Split
 from mnist_mlp.evaluation import Result, evaluate_run
 from mnist_mlp.recipe import History, Recipe, Run
-from mnist_mlp.study import COLUMNS, Task, csv_line, plan
+from mnist_mlp.study import csv_line
+from mnist_mlp.study_plan import Task, plan
+from mnist_mlp.study_rows import COLUMNS
 
 LABELS = np.arange(200) % 10
 

@@ -22,7 +22,7 @@ from matplotlib import image
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from mnist_mlp import grading, report
+from mnist_mlp import grading, report, rubric
 from mnist_mlp.html_page import NOTEBOOKS
 
 ROOT = Path(__file__).parents[1]
@@ -55,7 +55,7 @@ class Graded:
     """A graded submission, and what the command line said."""
 
     submitted: dict[str, NotebookNode]
-    again: dict[str, grading.Rerun]
+    again: dict[str, rubric.Rerun]
     code: int
     report: dict[str, Any]
     printed: str
@@ -65,9 +65,9 @@ class Graded:
 @pytest.fixture(scope="module")
 def graded(tmp_path_factory: pytest.TempPathFactory) -> Graded:
     root = copy_of_repository(tmp_path_factory.mktemp("submission"))
-    again: dict[str, grading.Rerun] = {}
+    again: dict[str, rubric.Rerun] = {}
 
-    def recording(scratch: Path, name: str, *arguments: Any) -> grading.Rerun:
+    def recording(scratch: Path, name: str, *arguments: Any) -> rubric.Rerun:
         again[name] = RERUN(scratch, name, *arguments)
         return again[name]
 
@@ -109,7 +109,7 @@ class Sabotage:
     """Notebook 01 as submitted and as re-run, for a test to spoil."""
 
     nb: NotebookNode
-    again: grading.Rerun
+    again: rubric.Rerun
 
     def cell(self, name: str) -> Any:
         return next(cell for cell in self.nb.cells if cell.id == name)
@@ -118,7 +118,7 @@ class Sabotage:
         self.nb.cells = [cell for cell in self.nb.cells if cell.id not in names]
 
     def results(self) -> Any:
-        return grading.published(self.nb)
+        return rubric.published(self.nb)
 
     def edit_text(self, name: str, old: str, new: str) -> None:
         data = self.cell(name).outputs[0].data
@@ -127,11 +127,11 @@ class Sabotage:
 
     def both(self, edit: Callable[[Any], None]) -> None:
         """Edit what the code publishes: submission and re-run show the same."""
-        edit(grading.published(self.nb))
-        edit(grading.published(self.again.nb))
+        edit(rubric.published(self.nb))
+        edit(rubric.published(self.again.nb))
 
     def failed(self, overridden: bool = True) -> dict[str, str]:
-        items = grading.judge("scratch", self.nb, self.again, overridden)
+        items = rubric.judge("scratch", self.nb, self.again, overridden)
         return {i.key: "\n".join(i.problems) for i in items if i.problems and i.applies}
 
 
@@ -139,7 +139,7 @@ class Sabotage:
 def spoiled(graded: Graded) -> Sabotage:
     name = NOTEBOOKS["scratch"]
     again = graded.again[name]
-    copy = grading.Rerun(deepcopy(again.nb), again.error, dict(again.found))
+    copy = rubric.Rerun(deepcopy(again.nb), again.error, dict(again.found))
     return Sabotage(deepcopy(graded.submitted[name]), copy)
 
 
@@ -155,7 +155,7 @@ def test_without_the_override_the_digits_do_not_reach_the_threshold(spoiled: Sab
 
 def test_deleted_section(spoiled: Sabotage) -> None:
     spoiled.remove("b", "b-source", "b-figure", "b-table-relu", "b-table-lrelu", "b-commentary")
-    for number, cell in enumerate(grading.code_cells(spoiled.nb), start=1):
+    for number, cell in enumerate(rubric.code_cells(spoiled.nb), start=1):
         cell.execution_count = number
     failed = spoiled.failed()
     assert set(failed) == {"b-ReLU", "b-LReLU", "b-text", "text"}
@@ -197,7 +197,7 @@ def test_edited_line_of_the_training_log(spoiled: Sabotage) -> None:
 
 
 def test_edited_accuracy_is_caught_on_another_machine_too(spoiled: Sabotage) -> None:
-    for run in grading.published(spoiled.again.nb)["runs"].values():
+    for run in rubric.published(spoiled.again.nb)["runs"].values():
         run["history"]["train_loss"][1] *= 1 + 1e-7  # as another BLAS would
     assert spoiled.failed() == {}
     accuracy = f"{spoiled.results()['runs']['LReLU']['test_accuracy']:.2%}"
@@ -448,7 +448,7 @@ def test_cells_executed_out_of_order(spoiled: Sabotage) -> None:
 
 
 def test_cleared_outputs(spoiled: Sabotage) -> None:
-    for cell in grading.code_cells(spoiled.nb):
+    for cell in rubric.code_cells(spoiled.nb):
         cell.outputs, cell.execution_count = [], None
     failed = spoiled.failed()
     assert {"order", "results", "a-ReLU", "b-text", "c-LReLU", "agree", "text"} <= set(failed)
@@ -499,7 +499,7 @@ def test_what_a_clean_kernel_catches(
     again = grading.rerun(tmp_path, "01_scratch_mlp", {}, timeout=timeout, memory=1)
     assert message in again.error
     assert again.found == {}
-    items = {item.key: item.problems for item in grading.judge("scratch", again.nb, again)}
+    items = {item.key: item.problems for item in rubric.judge("scratch", again.nb, again)}
     assert items["run"] == [again.error]
     assert items["agree"] == ["재실행이 실패하여 확인할 수 없음"]
 
@@ -542,7 +542,7 @@ def test_a_notebook_that_cannot_be_read(content: str, tmp_path: Path) -> None:
     (tmp_path / "src" / "mnist_mlp").mkdir(parents=True)
     again = grading.rerun(tmp_path, "02_framework_mlp", {})
     assert "notebooks/02_framework_mlp.ipynb" in again.error
-    items = grading.judge("framework", grading.readable(path), again)
+    items = rubric.judge("framework", grading.readable(path), again)
     assert all(item.problems for item in items if item.key not in ("order", "clean"))
 
 
@@ -581,6 +581,6 @@ def test_a_misspelt_parameter_is_refused(
 def test_heading_levels_bound_a_section() -> None:
     sources = ["## (a) 10x10  Confusion Matrix (using test data)", "### part", "text", "# next"]
     nb = new_notebook(cells=[new_markdown_cell(source) for source in sources])
-    start, cells = grading.section(nb, "a")
+    start, cells = rubric.section(nb, "a")
     assert (start, [cell.source for cell in cells]) == (0, sources[:3])
-    assert grading.section(nb, "b") == (-1, [])
+    assert rubric.section(nb, "b") == (-1, [])

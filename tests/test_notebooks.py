@@ -9,7 +9,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from mnist_mlp import report, study
+from mnist_mlp import report, study_rows
 from mnist_mlp.data import load
 from mnist_mlp.study_commentary import readme_table
 
@@ -95,7 +95,7 @@ def test_results_file_is_what_the_notebook_shows(path: Path) -> None:
 
 
 def test_readme_table_is_made_from_the_results() -> None:
-    table = readme_table([results(committed(path)) for path in PATHS], study.read_rows())
+    table = readme_table([results(committed(path)) for path in PATHS], study_rows.read_rows())
     assert table in (ROOT / "README.md").read_text(encoding="utf-8")
 
 

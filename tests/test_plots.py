@@ -6,7 +6,7 @@ import numpy as np
 from made_up import dataset, result, study_file
 from matplotlib.figure import Figure
 
-from mnist_mlp import plots, study
+from mnist_mlp import plots, study_plan, study_rows
 from mnist_mlp.checks import Agreement
 
 RELU, LRELU = result("ReLU", {0: 6, 10: 6}), result("LReLU", {0: 6}, alpha=0.1)
@@ -68,14 +68,14 @@ def test_agreement_draws_every_step() -> None:
 
 
 def test_study_figures_draw_every_seed(tmp_path: Path) -> None:
-    rows = study.read_rows(study_file(tmp_path / "study.csv", lambda task: {}))
-    test = study.by_alpha(rows, "numpy", "test_accuracy")
-    figure = plots.seed_study(test, study.paired(test))
+    rows = study_rows.read_rows(study_file(tmp_path / "study.csv", lambda task: {}))
+    test = study_rows.by_alpha(rows, "numpy", "test_accuracy")
+    figure = plots.seed_study(test, study_rows.paired(test))
     dots = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
     assert len(dots) == 4
     np.testing.assert_allclose(dots[0].get_ydata(), 100 * test["ReLU"])  # type: ignore[arg-type]
-    ladder = plots.ladder(study.by_recipe(rows, study.LADDER, "validation_accuracy"))
-    assert [t.get_text() for t in ladder.axes[0].get_xticklabels()] == list(study.LADDER)
-    dead = plots.dead_units(study.dead_unit_curves(rows))
+    ladder = plots.ladder(study_rows.by_recipe(rows, study_plan.LADDER, "validation_accuracy"))
+    assert [t.get_text() for t in ladder.axes[0].get_xticklabels()] == list(study_plan.LADDER)
+    dead = plots.dead_units(study_rows.dead_unit_curves(rows))
     values = np.asarray(dead.axes[1].lines[0].get_ydata(), float)
     np.testing.assert_allclose(values, 0.1)  # 0.001 in percent

@@ -331,6 +331,7 @@ def test_divergence_is_one_error_with_the_history_and_no_warning(
     [
         *[("alpha", v) for v in (-0.1, 1.0, 2.0, math.nan, math.inf)],
         *[("epochs", -1), ("batch_size", 0), ("batch_size", -5)],
+        *[("epochs", 2.5), ("batch_size", 1.5), ("hidden", (1.5,)), ("hidden", 5), ("alpha", None)],
         *[("hidden", ()), ("hidden", (512, 0)), ("hidden", (-1,))],
         *[("lr", v) for v in (0.0, -0.1, math.nan, math.inf)],
         *[("decay", "cosine"), ("momentum", 1.0), ("momentum", -0.1), ("momentum", math.nan)],
@@ -358,6 +359,9 @@ def test_the_digest_changes_with_every_field() -> None:
 
 def test_equal_recipes_have_one_digest() -> None:
     assert Recipe(alpha=0.3).digest() == replace(Recipe(), alpha=0.3).digest()
+    same = Recipe(alpha=0, epochs=np.int64(20), lr=np.float64(0.05), hidden=[512, 256])  # type: ignore[arg-type]
+    assert (same, same.digest()) == (Recipe(), Recipe().digest())
+    hash(same)
 
 
 def test_the_linear_schedule_falls_from_lr_to_lr_over_epochs() -> None:
@@ -386,3 +390,21 @@ def test_relu_and_lrelu_start_from_one_pattern_of_weights() -> None:
     )
     for (relu, _), (leaky, _) in pairs:
         assert_allclose(leaky * math.sqrt(1 + 0.3**2), relu, rtol=1e-15)  # a few roundings
+
+
+def test_a_float64_model_computes_in_float64_whatever_the_images_are() -> None:
+    images = np.random.default_rng(0).random((4, 784), np.float32)
+    model = MLP(Recipe(), 0, np.float64)
+    assert model.forward(images).dtype == np.float64
+    assert_array_equal(model.forward(images), model.forward(images.astype(np.float64)))
+
+
+def test_a_gradient_check_without_a_checked_entry_is_no_success(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "mnist_mlp.checks.H", 10.0
+    )  # so far that some unit changes sign for every weight
+    images = np.random.default_rng(0).random((50, 784))
+    with pytest.raises(ValueError, match="W1: all 3 entries lie at a kink"):
+        gradient_check(Recipe(), images, np.zeros(50, np.int64), entries=3)

@@ -6,10 +6,18 @@ from pathlib import Path
 import pytest
 from made_up import result, study_file
 
-from mnist_mlp import study
 from mnist_mlp import study_commentary as findings
+from mnist_mlp import study_plan
 from mnist_mlp.evaluation import mean_interval
-from mnist_mlp.study import Task
+from mnist_mlp.study_plan import Task
+from mnist_mlp.study_rows import (
+    by_alpha,
+    by_recipe,
+    dead_unit_curves,
+    paired,
+    read_rows,
+    stress_results,
+)
 
 
 def shifted(by: float, measure: str = "test_accuracy") -> dict[str, object]:
@@ -23,18 +31,18 @@ def verdicts(path: Path, lrelu_gain: float, noise: float) -> tuple[str, str, str
         wobble = noise * (-1) ** task.seed * task.recipe.alpha
         return shifted(lrelu_gain * (task.recipe.alpha > 0) + wobble + 1e-5 * task.seed)
 
-    rows = study.read_rows(study_file(path / "study.csv", measure))
-    test = study.by_alpha(rows, "numpy", "test_accuracy")
-    first = study.by_alpha(rows, "numpy", "first_validation_accuracy")
-    errors = study.by_alpha(rows, "numpy", "errors")
-    difference = study.paired(test)
+    rows = read_rows(study_file(path / "study.csv", measure))
+    test = by_alpha(rows, "numpy", "test_accuracy")
+    first = by_alpha(rows, "numpy", "first_validation_accuracy")
+    errors = by_alpha(rows, "numpy", "errors")
+    difference = paired(test)
     interval = mean_interval(difference["LReLU(0.1)"].to_numpy())
     claims = findings.claims(
         "numpy", result("ReLU", {}), result("LReLU", {0: 6}), interval,
-        mean_interval(study.paired(first)["LReLU(0.1)"].to_numpy()), list(errors["ReLU"]),
+        mean_interval(paired(first)["LReLU(0.1)"].to_numpy()), list(errors["ReLU"]),
         (errors["ReLU"].iloc[0], errors["LReLU(0.1)"].iloc[0]), 0.001,
     )  # fmt: skip
-    ladder = study.by_recipe(rows, study.LADDER, "validation_accuracy")
+    ladder = by_recipe(rows, study_plan.LADDER, "validation_accuracy")
     gain = ladder["+ dropout"] - ladder["SGD"]
     conclusion = findings.conclusion("LReLU(0.1)", interval, test["ReLU"], gain)
     return "\n".join(findings.differences(difference)), claims, conclusion
@@ -78,28 +86,28 @@ def test_the_live_run_is_held_against_the_stored_row(
 
 
 def test_dead_units_decide_what_is_said_about_them(tmp_path: Path) -> None:
-    few = study.dead_unit_curves(study.read_rows(study_file(tmp_path / "a.csv", lambda t: {})))
+    few = dead_unit_curves(read_rows(study_file(tmp_path / "a.csv", lambda t: {})))
     assert "문제가 되지 않으므로" in findings.dead_units(few)
 
     def many(task: Task) -> dict[str, object]:
         layer = "|".join("0.4" for _ in task.recipe.hidden)
         return {"dead_units": " ".join([layer] * (task.recipe.epochs + 1))}
 
-    rows = study.read_rows(study_file(tmp_path / "b.csv", many))
-    text = findings.dead_units(study.dead_unit_curves(rows))
+    rows = read_rows(study_file(tmp_path / "b.csv", many))
+    text = findings.dead_units(dead_unit_curves(rows))
     assert "40.00%" in text
     assert "문제가 되지 않으므로" not in text
 
 
 def test_stress_says_who_is_better_and_who_diverged(tmp_path: Path) -> None:
     def measure(task: Task) -> dict[str, object]:
-        if task.recipe == replace(study.STRESS["학습률 4배"], alpha=0.3):
+        if task.recipe == replace(study_plan.STRESS["학습률 4배"], alpha=0.3):
             return {"diverged_after": 1, "test_accuracy": ""}
         if task.recipe.hidden == (8,) * 8:
             return {"validation_accuracy": 0.3 + task.recipe.alpha + 0.001 * task.seed}
         return {}
 
-    stress = study.stress_results(study.read_rows(study_file(tmp_path / "study.csv", measure)))
+    stress = stress_results(read_rows(study_file(tmp_path / "study.csv", measure)))
     text, table = findings.stress(stress), findings.stress_table(stress)
     assert "| 더 좁은 망 (8 × 8층) | LReLU(0.3) − ReLU | +30.000%p" in text
     assert "**LReLU(0.3)가 낫다**" in text
@@ -109,20 +117,20 @@ def test_stress_says_who_is_better_and_who_diverged(tmp_path: Path) -> None:
 
 
 def test_the_chosen_recipe_is_the_best_of_the_search_on_validation_data() -> None:
-    rows = study.read_rows()
-    relu = study.by_recipe(rows, study.SEARCH, "validation_accuracy")
-    leaky = study.by_recipe(rows, study.LEAKY_FINALISTS, "validation_accuracy")
+    rows = read_rows()
+    relu = by_recipe(rows, study_plan.SEARCH, "validation_accuracy")
+    leaky = by_recipe(rows, study_plan.LEAKY_FINALISTS, "validation_accuracy")
     finalists = sorted(relu, key=lambda name: -relu[name].mean())[: len(leaky)]
     assert set(finalists) == set(leaky)
     best = max(leaky, key=lambda name: (relu[name] + leaky[name]).mean())
-    assert study.SEARCH[best] == study.CHOSEN
+    assert study_plan.SEARCH[best] == study_plan.CHOSEN
 
 
 def test_the_committed_study_is_whole_and_reaches_the_required_accuracy() -> None:
-    rows = study.read_rows()
+    rows = read_rows()
     stored = set(zip(rows["framework"], rows["recipe_hash"], rows["seed"], strict=True))
-    assert stored == {(t.framework, t.recipe.digest(), t.seed) for t in study.plan()}
-    test = study.by_alpha(rows, "numpy", "test_accuracy")
+    assert stored == {(t.framework, t.recipe.digest(), t.seed) for t in study_plan.plan()}
+    test = by_alpha(rows, "numpy", "test_accuracy")
     for name in ("ReLU", "LReLU(0.1)"):
         assert len(test[name]) >= 10
         assert test[name].mean() >= 0.9855

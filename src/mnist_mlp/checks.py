@@ -42,6 +42,11 @@ def gradient_check(
     parameter tensor and for the input, ``entries`` random entries are checked. A rectifier has no
     derivative at 0: where a unit is positive on one side of the difference only, the quotient
     mixes two slopes and says nothing about backward, so that such entries are counted and left out.
+
+    Raises
+    ------
+    ValueError
+        If that leaves no entry of a tensor.
     """
     model = MLP(recipe, seed, np.float64)
     x = images.astype(np.float64)
@@ -88,6 +93,8 @@ def compare_entries(
             exact.append(backward[i])
         else:
             at_kink += 1
+    if not numeric:
+        raise ValueError(f"{name}: all {at_kink} entries lie at a kink; take other images")
     difference = np.linalg.norm(np.subtract(numeric, exact))
     size = np.linalg.norm(numeric) + np.linalg.norm(exact)
     return GradientError(name, len(numeric), at_kink, float(difference / size) if size else 0.0)

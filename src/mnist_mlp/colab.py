@@ -12,9 +12,8 @@ import nbformat
 from nbformat import NotebookNode
 
 from mnist_mlp.html_page import NOTEBOOKS, ReportError
-from mnist_mlp.report import read_notebook, write_atomically
+from mnist_mlp.report import TOOLS, read_notebook, write_atomically
 
-LEFT_OUT = {"colab", "grading", "html_page", "report"}  # they handle notebooks, no cell uses them
 FOLDER = "mnist-mlp-files"
 TEXT = f"""\
 ## 0. 이 노트북이 쓰는 코드와 자료
@@ -32,7 +31,7 @@ sys.path.insert(0, str(Path("{FOLDER}", "src").absolute()))"""
 
 def carried_cells(root: Path) -> list[NotebookNode]:
     """Return the cells that write the modules and the study; viewers fold them at first."""
-    files = [p for p in sorted(root.glob("src/mnist_mlp/*.py")) if p.stem not in LEFT_OUT]
+    files = [p for p in sorted(root.glob("src/mnist_mlp/*.py")) if p.stem not in TOOLS]
     files.append(root / "data" / "study.csv")
     cells = [nbformat.v4.new_markdown_cell(TEXT), nbformat.v4.new_code_cell(PREPARE)]
     for file in files:

@@ -49,7 +49,7 @@ class Affine:
     def forward(self, x: Array) -> Array:
         """Return y (N, M); keep x, which backward needs."""
         self.x = x
-        y = self._buffer("y", (len(x), len(self.b)), x.dtype)
+        y = self._buffer("y", (len(x), len(self.b)), self.W.dtype)
         np.matmul(x, self.W, out=y)
         y += self.b
         return y
@@ -57,7 +57,7 @@ class Affine:
     def backward(self, grad_output: Array) -> Array:
         """Store dW and db; return ``dL/dx = g W^T`` (N, D) for g = grad_output (N, M)."""
         self.parameter_gradients(grad_output)
-        grad_input = self._buffer("grad", self.x.shape, self.x.dtype)
+        grad_input = self._buffer("grad", self.x.shape, self.W.dtype)
         return np.matmul(grad_output, self.W.T, out=grad_input)
 
     def parameter_gradients(self, grad_output: Array) -> None:

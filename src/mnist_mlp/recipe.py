@@ -8,7 +8,8 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from operator import index
 from typing import Any, Literal
 
 import numpy as np
@@ -54,7 +55,24 @@ class Recipe:
     init_gain: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse values for which training has no meaning (NaN fails every comparison)."""
+        """Refuse values for which training has no meaning (NaN fails every comparison).
+
+        Equal values get one form (``alpha=0`` becomes 0.0, NumPy's integers Python's), so that
+        equal recipes have equal digests.
+        """
+        forms: dict[Any, Callable[[Any], Any]] = {
+            float: float,
+            int: index,
+            tuple[int, ...]: lambda widths: tuple(index(width) for width in widths),
+        }
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            try:
+                if entry.type in forms:
+                    object.__setattr__(self, entry.name, forms[entry.type](value))
+            except (TypeError, ValueError):
+                kind = "a number" if entry.type is float else "whole numbers"
+                raise ValueError(f"Recipe.{entry.name} is {value!r}; it must be {kind}") from None
         rules = {
             "alpha": (0 <= self.alpha < 1, "0 <= alpha < 1 (0 is ReLU)"),
             "epochs": (self.epochs >= 0, "0 or more"),

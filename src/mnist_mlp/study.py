@@ -12,121 +12,20 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import joblib
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
 from mnist_mlp.data import DatasetError, load
 from mnist_mlp.evaluation import evaluate_run
-from mnist_mlp.recipe import DivergedError, History, Recipe
-
-STUDY_FILE = Path(__file__).parents[2] / "data" / "study.csv"
-ALPHAS, TORCH_ALPHAS = (0.0, 0.01, 0.1, 0.3), (0.0, 0.3)
-# The assignment's pair gets the most seeds. More are trained by raising a number: `make study`
-# keeps what the file holds.
-SCRATCH_SEEDS = {0.0: range(10), 0.01: range(5), 0.1: range(10), 0.3: range(5)}
-TORCH_SEEDS, LADDER_SEEDS, SEARCH_SEEDS = range(5), range(5), range(3)
-COLUMNS = [
-    "framework", "recipe_hash", "alpha", "seed", "dataset", "diverged_after",
-    "train_loss", "train_accuracy", "validation_loss", "validation_accuracy",
-    "test_loss", "test_accuracy", "first_train_accuracy", "first_validation_accuracy",
-    "dead_units", "errors", "recipe",
-]  # fmt: skip
-NUMBERS = ["alpha", "seed", *COLUMNS[5:14]]
-
-
-class StudyError(Exception):
-    """The study's file does not belong to this plan; the message says what to do."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """One run of the study."""
-
-    framework: str
-    recipe: Recipe
-    seed: int
-    dataset: str = "mnist"
-
-    @property
-    def key(self) -> tuple[str, str, int, str]:
-        """What identifies the run in the file."""
-        return (self.framework, self.recipe.digest(), self.seed, self.dataset)
-
-
-CHOSEN = Recipe()
-BASE = Recipe(
-    lr=0.1, momentum=0.9, weight_decay=5e-5, input_dropout=0.1, hidden_dropout=0.1
-)  # where the search began
-PLAIN = replace(
-    CHOSEN, momentum=0.0, decay="constant", weight_decay=0.0, input_dropout=0.0, hidden_dropout=0.0
-)
-LADDER = {
-    "SGD": PLAIN,
-    "+ momentum": replace(PLAIN, momentum=CHOSEN.momentum),
-    "+ decay": replace(PLAIN, momentum=CHOSEN.momentum, decay="linear"),
-    "+ L2": replace(CHOSEN, input_dropout=0.0, hidden_dropout=0.0),
-    "+ dropout": CHOSEN,
-}
-# One change at a time, then the two changes that did best together, all with ReLU. The best six on
-# validation data also with LReLU(0.1): the chosen recipe has the best mean of the two.
-SEARCH = {
-    "dropout 0.1 / 0.1": BASE,
-    "dropout 0.1 / 0.2": replace(BASE, hidden_dropout=0.2),
-    "dropout 0.2 / 0.2": replace(BASE, input_dropout=0.2, hidden_dropout=0.2),
-    "dropout 0.2 / 0.3": replace(BASE, input_dropout=0.2, hidden_dropout=0.3),
-    "lr 0.2": replace(BASE, lr=0.2),
-    "lr 0.2, dropout 0.2 / 0.2": replace(BASE, lr=0.2, input_dropout=0.2, hidden_dropout=0.2),
-    "L2 1e-4": replace(BASE, weight_decay=1e-4),
-    "momentum 0.95, lr 0.05": replace(BASE, momentum=0.95, lr=0.05),
-    "momentum 0.95, lr 0.05, L2 1e-4": replace(BASE, momentum=0.95, lr=0.05, weight_decay=1e-4),
-    "momentum 0.95, lr 0.05, L2 1e-4, dropout 0.1 / 0.2": replace(
-        BASE, momentum=0.95, lr=0.05, weight_decay=1e-4, hidden_dropout=0.2
-    ),
-}
-
-FINALISTS = (
-    "momentum 0.95, lr 0.05, L2 1e-4",
-    "momentum 0.95, lr 0.05",
-    "L2 1e-4",
-    "lr 0.2",
-    "dropout 0.1 / 0.1",
-    "dropout 0.1 / 0.2",
-)
-LEAKY_FINALISTS = {name: replace(SEARCH[name], alpha=0.1) for name in FINALISTS}
-# Where could the activation matter? 5 epochs without dropout, everything else as chosen.
-SHORT = replace(CHOSEN, epochs=5, input_dropout=0.0, hidden_dropout=0.0)
-STRESS = {
-    "512-256 (기준)": SHORT,
-    "학습률 4배": replace(SHORT, lr=4 * SHORT.lr),
-    "좁고 깊은 망 (16 × 8층)": replace(SHORT, hidden=(16,) * 8),
-    "더 좁은 망 (8 × 8층)": replace(SHORT, hidden=(8,) * 8),
-    "너무 작은 초기화 (64 × 6층, 1/4배)": replace(SHORT, hidden=(64,) * 6, init_gain=0.25),
-}
-STRESS_ALPHAS, STRESS_SEEDS = (0.0, 0.1, 0.3), range(5)
-
-
-def plan(dataset: str = "mnist") -> list[Task]:
-    """Return every run that the study consists of, each once, the search first."""
-    searched = [*SEARCH.values(), *LEAKY_FINALISTS.values()]
-    tasks = [Task("numpy", recipe, s) for recipe in searched for s in SEARCH_SEEDS]
-    tasks += [Task("numpy", replace(CHOSEN, alpha=a), s) for a in ALPHAS for s in SCRATCH_SEEDS[a]]
-    tasks += [Task("torch", replace(CHOSEN, alpha=a), s) for s in TORCH_SEEDS for a in TORCH_ALPHAS]
-    tasks += [Task("numpy", recipe, s) for recipe in LADDER.values() for s in LADDER_SEEDS]
-    tasks += [
-        Task("numpy", replace(recipe, alpha=a), s)
-        for recipe in STRESS.values()
-        for s in STRESS_SEEDS
-        for a in STRESS_ALPHAS
-    ]
-    return list({task.key: task for task in (replace(t, dataset=dataset) for t in tasks)}.values())
+from mnist_mlp.recipe import DivergedError, History
+from mnist_mlp.study_plan import Task, plan
+from mnist_mlp.study_rows import COLUMNS, STUDY_FILE, StudyError, complete_text, read_rows
 
 
 def run_task(task: Task) -> dict[str, Any]:
@@ -192,137 +91,6 @@ def csv_line(values: Sequence[Any]) -> str:
     return text.getvalue()
 
 
-def read_rows(path: Path = STUDY_FILE) -> pd.DataFrame:
-    """Read the finished runs; a row that a kill cut short is left out.
-
-    Raises
-    ------
-    StudyError
-        If the file is missing, has other columns, a damaged row, a row whose recipe does not have
-        the hash that it claims, or two different rows for one run.
-    """
-    if not path.exists():
-        raise StudyError(f"{path} does not exist: run `make study` first")
-    table = list(csv.reader(io.StringIO(complete_text(path))))
-    if not table or table[0] != COLUMNS:
-        raise StudyError(f"{path} does not have the study's columns: move it away and start again")
-    runs: dict[tuple[str, ...], list[str]] = {}
-    for number, row in enumerate(table[1:], start=2):
-        if not is_sound(row):
-            raise StudyError(f"{path}, line {number}: damaged or edited; delete this line and run "
-                             "`make study` to train that run again")  # fmt: skip
-        key = tuple(
-            row[COLUMNS.index(name)] for name in ("framework", "recipe_hash", "seed", "dataset")
-        )
-        if runs.setdefault(key, row) != row:
-            raise StudyError(f"{path}, line {number}: another result for a run that is already "
-                             "there; delete one of the two lines")  # fmt: skip
-    rows = pd.DataFrame(list(runs.values()), columns=COLUMNS)
-    rows[NUMBERS] = rows[NUMBERS].replace("", "nan").astype(float)
-    return rows.astype({"seed": int})
-
-
-def is_sound(row: list[str]) -> bool:
-    """Whether a row has all cells, numbers where they belong, and the recipe that it claims."""
-    try:
-        cells = dict(zip(COLUMNS, row, strict=True))
-        numbers = {name: float(cells[name] or "nan") for name in NUMBERS}
-        fields = json.loads(cells["recipe"])
-        recipe = Recipe(**fields | {"hidden": tuple(fields["hidden"])})
-    except (ValueError, TypeError, KeyError):
-        return False
-    claimed = (cells["recipe_hash"], numbers["alpha"], cells["seed"].isdecimal())
-    return claimed == (recipe.digest(), recipe.alpha, True) and "".join(row).isascii()
-
-
-def select(rows: pd.DataFrame, framework: str, recipe: Recipe) -> pd.DataFrame:
-    """Return the finished runs of one recipe, one row a seed, in the order of the seeds.
-
-    Raises
-    ------
-    StudyError
-        If there are none: the file was made with other recipes.
-    """
-    which = (rows["framework"] == framework) & (rows["recipe_hash"] == recipe.digest())
-    if not which.any():
-        raise StudyError(
-            f"no {framework} runs of recipe {recipe.digest()} ({recipe.activation}) in the "
-            "study's file: it belongs to other recipes; run `make study`"
-        )
-    return rows[which].set_index("seed").sort_index()
-
-
-def by_alpha(rows: pd.DataFrame, framework: str, column: str) -> dict[str, pd.Series]:
-    """Return a measure of the chosen recipe by activation: ``{"ReLU": values by seed, ...}``."""
-    alphas = ALPHAS if framework == "numpy" else TORCH_ALPHAS
-    recipes = [replace(CHOSEN, alpha=alpha) for alpha in alphas]
-    return {r.activation: select(rows, framework, r)[column] for r in recipes}
-
-
-def by_recipe(rows: pd.DataFrame, recipes: dict[str, Recipe], column: str) -> dict[str, pd.Series]:
-    """Return a measure of the NumPy network by the recipe's name, values by seed.
-
-    All with the seeds of the recipe that has fewest, so that groups can be compared.
-    """
-    groups = {name: select(rows, "numpy", recipe)[column] for name, recipe in recipes.items()}
-    fewest = min((group.index for group in groups.values()), key=len)
-    return {name: group.loc[fewest] for name, group in groups.items()}
-
-
-def stored_accuracy(
-    rows: pd.DataFrame, framework: str, dataset: str, recipes: Iterable[Recipe], seed: int
-) -> list[float | None]:
-    """Return the stored test accuracy of each recipe for this seed, None where there is no row."""
-    found: list[float | None] = []
-    for recipe in recipes:
-        match = rows[
-            (rows["framework"] == framework)
-            & (rows["dataset"] == dataset)
-            & (rows["recipe_hash"] == recipe.digest())
-            & (rows["seed"] == seed)
-        ]
-        found.append(float(match["test_accuracy"].iloc[0]) if len(match) else None)
-    return found
-
-
-def stress_results(rows: pd.DataFrame) -> dict[str, dict[str, pd.DataFrame]]:
-    """Return the runs of the search for a case where the activation matters.
-
-    ``{setting: {activation: rows by seed}}``; a diverged run has no ``test_accuracy``.
-    """
-    found: dict[str, dict[str, pd.DataFrame]] = {}
-    for name, recipe in STRESS.items():
-        variants = [replace(recipe, alpha=alpha) for alpha in STRESS_ALPHAS]
-        found[name] = {v.activation: select(rows, "numpy", v) for v in variants}
-    return found
-
-
-def final_dead_fraction(runs: pd.DataFrame) -> float:
-    """Return the fraction of hidden units dead at the end, mean over layers and finished runs."""
-    ends = [cell.split()[-1] for cell in runs["dead_units"]]
-    return float(np.mean([np.mean([float(f) for f in end.split("|")]) for end in ends]))
-
-
-def paired(groups: dict[str, pd.Series]) -> dict[str, pd.Series]:
-    """Return the differences to ReLU, seed by seed, of every other activation."""
-    relu = groups["ReLU"]
-    return {name: (v - relu).dropna() for name, v in groups.items() if name != "ReLU"}
-
-
-def dead_unit_curves(rows: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
-    """Return the dead fraction, mean over seeds: arrays (epochs + 1, hidden layers)."""
-    return {
-        name: np.mean([[[float(f) for f in epoch.split("|")] for epoch in cell.split()]
-                       for cell in cells], axis=0)
-        for name, cells in by_alpha(rows, "numpy", "dead_units").items()
-    }  # fmt: skip
-
-
-def mistakes(cell: str) -> dict[int, int]:
-    """Return the wrongly classified test images of a row: ``{image: predicted class}``."""
-    return {int(image): int(guess) for image, guess in (pair.split(":") for pair in cell.split())}
-
-
 def run_study(tasks: Sequence[Task], path: Path = STUDY_FILE, scheduler: str | None = None) -> None:
     """Train the tasks that the file does not hold yet and append each as it finishes.
 
@@ -371,12 +139,6 @@ def finished_lines(path: Path, tasks: Sequence[Task]) -> dict[tuple[str, str, in
             )
     write_whole(path, csv_line(COLUMNS) + "".join(lines.values()))
     return lines
-
-
-def complete_text(path: Path) -> str:
-    """Return the file up to its last newline: what follows was cut short by a kill."""
-    text = path.read_text(encoding="utf-8", errors="replace")  # is_sound refuses the replacement
-    return text[: text.rfind("\n") + 1]
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mnist_mlp.commentary import EARLIER, interval_points, points
 from mnist_mlp.evaluation import Interval, Result, mcnemar, mean_interval, seeds_to_detect
-from mnist_mlp.study import by_alpha, final_dead_fraction, mistakes
+from mnist_mlp.study_rows import by_alpha, final_dead_fraction, mistakes
 
 TARGET = 0.001
 """The difference that the study asks to be able to detect: 0.1 points."""
