@@ -22,6 +22,8 @@ from mnist_mlp.data import load
 FOLDER = Path(__file__).parent
 LOSS_TOLERANCE = 0.02
 """Largest relative difference to the loss of ``scratch_relu`` after an epoch."""
+LRELU_TOLERANCE = 0.06
+"""The same for LReLU(0.1), which is another function: its loss is 3 % higher after one epoch."""
 DROPOUT_TOLERANCE = 0.04
 """The same for the full recipe, where everybody draws different masks."""
 
@@ -40,7 +42,8 @@ def measure(threads: int, names: Sequence[str], rounds: int, data: Path) -> dict
         for number in range(1, rounds + 1):
             for worker in workers:
                 found[worker.name]["seconds"].append(worker.ask("epoch"))
-            print(f"threads {threads}, round {number} of {rounds}", file=sys.stderr, flush=True)
+            took = ", ".join(f"{w.name} {found[w.name]['seconds'][-1]:.2f}" for w in workers)
+            print(f"threads {threads}, round {number} of {rounds}: {took}", file=sys.stderr)
     return found
 
 
@@ -56,7 +59,8 @@ def check_losses(found: dict[str, Any]) -> None:
         reference = found.get(f"{prefix}scratch_relu", {}).get("loss")
         for name, entry in found.items():
             same_work = name.startswith("dropout_") == bool(prefix) and entry["loss"] is not None
-            if reference and same_work and abs(entry["loss"] / reference - 1) > tolerance:
+            allowed = LRELU_TOLERANCE if "lrelu" in name else tolerance
+            if reference and same_work and abs(entry["loss"] / reference - 1) > allowed:
                 raise UnequalWorkError(
                     f"{name} reaches a loss of {entry['loss']:.4f} after one epoch, "
                     f"{prefix}scratch_relu {reference:.4f}: they do not do the same work"

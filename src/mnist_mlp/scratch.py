@@ -33,8 +33,6 @@ class MLP:
         self.parameters = np.concatenate([t.ravel() for t in tensors]).astype(dtype)
         self.gradients = np.zeros_like(self.parameters)
         self.n_weights = sum(W.size for W, _ in initial)
-        self.weight_decay = recipe.weight_decay
-        self._l2 = np.empty(self.n_weights, dtype)
 
         depth = len(initial)
         names = [f"W{i + 1}" for i in range(depth)] + [f"b{i + 1}" for i in range(depth)]
@@ -67,7 +65,7 @@ class MLP:
         return x
 
     def backward(self, to_input: bool = False) -> Array:
-        """Fill ``gradients`` with those of ``loss + weight_decay / 2 * sum(W^2)``.
+        """Fill ``gradients`` with those of the loss.
 
         Call it after ``forward(x, training=True)`` and ``loss.forward(logits, labels)``. Returns
         the gradient of the images (N, 784) if ``to_input``, which training does not need, else
@@ -79,8 +77,6 @@ class MLP:
             grad = layer.backward(grad)
         if not to_input:
             self.affine[0].parameter_gradients(grad)
-        np.multiply(self.parameters[: self.n_weights], self.weight_decay, out=self._l2)
-        self.gradients[: self.n_weights] += self._l2
         return grad
 
     def logits(self, images: Array, chunk: int = 1000) -> Array:
@@ -112,19 +108,37 @@ def views(flat: Array, like: list[NDArray[Any]]) -> list[Array]:
 
 
 class SGD:
-    """Stochastic gradient descent with momentum: ``v = m v + g; w -= lr v`` (PyTorch's form)."""
+    """Gradient descent with momentum and L2: ``v = m v + g + lambda W; w -= lr v``.
 
-    def __init__(self, model: MLP, momentum: float) -> None:
-        self.model, self.momentum = model, momentum
+    PyTorch's form. L2 acts on weights, not on biases. The parameters are updated block by block:
+    one block of them, of gradients and of velocities stays in the processor's cache for all six
+    operations, so that main memory is passed over once.
+    """
+
+    BLOCK = 2**17  # parameters; half or twice as many are as fast
+
+    def __init__(self, model: MLP, recipe: Recipe) -> None:
+        self.momentum = recipe.momentum
         self.velocity = np.zeros_like(model.parameters)
-        self._update = np.empty_like(model.parameters)
+        update = np.empty(self.BLOCK, model.parameters.dtype)
+        weights, size = model.n_weights, len(model.parameters)
+        starts = [*range(0, weights, self.BLOCK), *range(weights, size, self.BLOCK)]
+        self.blocks = []
+        for start, end in zip(starts, [*starts[1:], size], strict=True):
+            arrays = (model.parameters, model.gradients, self.velocity)
+            w, g, v = (array[start:end] for array in arrays)
+            decay = recipe.weight_decay if start < weights else 0.0
+            self.blocks.append((w, g, v, update[: end - start], decay))
 
     def step(self, lr: float) -> None:
         """Move the parameters one step against their gradients."""
-        self.velocity *= self.momentum
-        self.velocity += self.model.gradients
-        np.multiply(self.velocity, lr, out=self._update)
-        self.model.parameters -= self._update
+        for w, g, v, update, decay in self.blocks:
+            np.multiply(w, decay, out=update)
+            update += g
+            v *= self.momentum
+            v += update
+            np.multiply(v, lr, out=update)
+            w -= update
 
 
 class Trainer:
@@ -132,7 +146,7 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, seed: int, dtype: Any = np.float32) -> None:
         self.model = MLP(recipe, seed, dtype)
-        self.optimiser = SGD(self.model, recipe.momentum)
+        self.optimiser = SGD(self.model, recipe)
 
     @property
     def parameters(self) -> Array:
