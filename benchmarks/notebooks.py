@@ -22,7 +22,7 @@ from benchmarks.contestants import FULL, BareProducts
 from mnist_mlp import scratch
 from mnist_mlp.data import Dataset, Split
 from mnist_mlp.html_page import NOTEBOOKS
-from mnist_mlp.notebook import OUTPUT_VARIABLE, train_side_by_side
+from mnist_mlp.notebook import OUTPUT_VARIABLE, SideBySide
 from mnist_mlp.recipe import Recipe
 from mnist_mlp.report import execute
 
@@ -76,7 +76,7 @@ def side_by_side(dataset: Dataset, epochs: int) -> dict[str, float]:
     def train() -> float:
         started = time.perf_counter()
         with contextlib.redirect_stdout(io.StringIO()):
-            train_side_by_side(scratch.fit, dataset, recipes, 0)
+            SideBySide(scratch.fit, dataset, recipes, 0).finish()
         return time.perf_counter() - started
 
     def products(evaluate: bool) -> Callable[[], None]:

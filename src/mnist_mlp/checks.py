@@ -130,11 +130,10 @@ def compare_steps(
     steps: int | None = None,
 ) -> Agreement:
     """Give two trainers the minibatches of the first epoch (or ``steps`` of them) and compare."""
-    images = split.images.astype(dtype)
     batches = minibatches(random_stream(seed, "order"), len(split.labels), recipe.batch_size)
     agreement = Agreement()
     for batch in islice(batches, steps):
-        x, labels = images[batch], split.labels[batch]
+        x, labels = split.images[batch].astype(dtype), split.labels[batch]
         losses = [float(t.step(x, labels, recipe.lr_at(0))) for t in (first, second)]
         w1, w2 = first.parameters, second.parameters
         agreement.loss.append(abs(losses[0] - losses[1]))

@@ -177,11 +177,12 @@ def fit(
     history = History()
     for epoch in range(recipe.epochs + 1):
         if epoch > 0:
-            # No DataLoader, no .item(): the data is indexed where it lies, and nothing in an
-            # epoch waits for the device.
+            # No DataLoader, no .item(): rows are copied from where the data lies, and nothing in an
+            # epoch waits for the device. index_select is faster than images[batch].
             for indices in minibatches(order, len(train.labels), recipe.batch_size):
                 batch = torch.from_numpy(indices).to(trainer.device, non_blocking=True)
-                trainer.step(train.images[batch], train.labels[batch], recipe.lr_at(epoch - 1))
+                images, labels = (t.index_select(0, batch) for t in (train.images, train.labels))
+                trainer.step(images, labels, recipe.lr_at(epoch - 1))
         history.append(evaluate(trainer.model, train), evaluate(trainer.model, validation))
         if on_epoch:
             on_epoch(epoch, history)

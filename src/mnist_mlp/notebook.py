@@ -7,10 +7,11 @@ import json
 import os
 import queue
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
@@ -19,6 +20,7 @@ from mnist_mlp.data import Dataset
 from mnist_mlp.evaluation import Result
 from mnist_mlp.recipe import History, Recipe, Run
 
+STOPPED = "the training was stopped: run the cell that starts it again"
 OUTPUT_VARIABLE = "MNIST_MLP_OUTPUT"
 """Environment variable: where figures and results go instead of the repository's ``figures/``."""
 
@@ -57,40 +59,86 @@ def save(name: str, content: bytes) -> None:
         print(f"알림: {name} 파일을 저장하지 못했습니다({error.strerror}). 보고서는 계속됩니다.")
 
 
-def train_side_by_side(
-    fit: Callable[..., Run], dataset: Dataset, recipes: Mapping[str, Recipe], seed: int
-) -> dict[str, Run]:
-    """Train several recipes at once, one thread each, and print one line an epoch for all.
+class SideBySide:
+    """Several recipes trained at once in the background, one thread each.
 
     NumPy and PyTorch release Python's lock inside their kernels, so threads are enough to use as
-    many cores as there are recipes. A line is printed when all have finished the epoch: the
-    output does not depend on which is faster.
+    many cores as there are recipes. A line is printed when all have finished the epoch: the output
+    does not depend on which is faster. Several cells can follow one training, so that none takes
+    long.
     """
-    reports: dict[str, queue.Queue[History | BaseException]] = {n: queue.Queue() for n in recipes}
 
-    def train(name: str) -> Run:
+    _latest: ClassVar["SideBySide | None"] = None
+
+    def __init__(
+        self, fit: Callable[..., Run], dataset: Dataset, recipes: Mapping[str, Recipe], seed: int
+    ) -> None:
+        if SideBySide._latest:
+            SideBySide._latest.stop()  # the cell is run again: do not compete with its first run
+        SideBySide._latest = self
+        self._stopped = False
+        self._printed = 0
+        self._epochs = min(recipe.epochs for recipe in recipes.values())
+        self._reports: dict[str, queue.Queue[History | None]] = {n: queue.Queue() for n in recipes}
+        pool = ThreadPoolExecutor(len(recipes))
+        self._futures = {
+            name: pool.submit(fit, dataset, recipe, seed, partial(self._report, name))
+            for name, recipe in recipes.items()
+        }
+        pool.shutdown(wait=False)
+        for name, future in self._futures.items():
+            future.add_done_callback(partial(self._ended, name))
+
+    def _report(self, name: str, _: int, history: History) -> None:
+        """Take what a training has reached; end it if it has been stopped."""
+        if self._stopped:
+            raise InterruptedError(STOPPED)
+        self._reports[name].put(history)
+
+    def _ended(self, name: str, _: Future[Run]) -> None:
+        """Mark the end, also that by an error, so that nobody waits for another epoch."""
+        self._reports[name].put(None)
+
+    def stop(self) -> None:
+        """End the trainings after the epoch that they are in."""
+        self._stopped = True
+
+    def follow(self, last: int) -> None:
+        """Print one line an epoch up to epoch ``last``, from where the previous call ended.
+
+        Raises
+        ------
+        InterruptedError
+            If the training was stopped.
+        Exception
+            Whatever a training raised, ``DivergedError`` for one.
+        """
         try:
-            return fit(dataset, recipes[name], seed, lambda _, history: reports[name].put(history))
-        except BaseException as error:
-            reports[name].put(error)  # else the loop below would wait for an epoch for ever
+            while self._printed <= min(last, self._epochs):
+                epoch = self._printed
+                parts = [f"{name}: {self._line(name, epoch)}" for name in self._reports]
+                print(f"에폭 {epoch:2d} | " + " | ".join(parts), flush=True)
+                self._printed += 1
+        except BaseException:
+            self.stop()  # of all: an error in one, or the reader's interrupt
             raise
 
-    with ThreadPoolExecutor(len(recipes)) as pool:
-        futures = {name: pool.submit(train, name) for name in recipes}
-        for epoch in range(next(iter(recipes.values())).epochs + 1):
-            parts = []
-            for name, reported in reports.items():
-                history = reported.get()
-                if isinstance(history, BaseException):
-                    raise history
-                parts.append(
-                    f"{name}: 손실 {history.train_loss[epoch]:.4f} / "
-                    f"{history.validation_loss[epoch]:.4f}, "
-                    f"정확도 {history.train_accuracy[epoch]:.2%} / "
-                    f"{history.validation_accuracy[epoch]:.2%}"
-                )
-            print(f"에폭 {epoch:2d} | " + " | ".join(parts), flush=True)
-        return {name: future.result() for name, future in futures.items()}
+    def _line(self, name: str, epoch: int) -> str:
+        """Wait until a training has finished an epoch and say how it went."""
+        history = self._reports[name].get()
+        if history is None:
+            self._reports[name].put(None)  # for a cell that is run again
+            raise self._futures[name].exception() or RuntimeError("the training is over")
+        return (
+            f"손실 {history.train_loss[epoch]:.4f} / {history.validation_loss[epoch]:.4f}, "
+            f"정확도 {history.train_accuracy[epoch]:.2%} / "
+            f"{history.validation_accuracy[epoch]:.2%}"
+        )
+
+    def finish(self) -> dict[str, Run]:
+        """Follow the trainings to their end and return the finished runs."""
+        self.follow(self._epochs)
+        return {name: future.result() for name, future in self._futures.items()}
 
 
 def results(framework: str, dataset: Dataset, pair: Mapping[str, Result]) -> dict[str, Any]:
