@@ -18,7 +18,7 @@ help:
 	@echo "make torture    데이터 해독과 내려받기를 2만 개가 넘는 입력으로 시험한다"
 
 .venv/.installed: requirements.txt constraints.txt pyproject.toml
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv --clear .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@
 

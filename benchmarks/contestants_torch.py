@@ -25,7 +25,7 @@ class TorchOurs:
         images, labels, lr = self.split.images, self.split.labels, self.recipe.lr
         for indices in minibatches(self.order, len(labels), self.recipe.batch_size):
             batch = self.torch.from_numpy(indices)
-            self.trainer.step(images[batch], labels[batch], lr)
+            self.trainer.step(images.index_select(0, batch), labels.index_select(0, batch), lr)
 
     def parameters(self) -> Vector:
         """Return the weights as NumPy's network keeps them."""

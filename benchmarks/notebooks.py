@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.contestants import FULL, BareProducts
 from mnist_mlp import scratch
 from mnist_mlp.data import Dataset, Split
-from mnist_mlp.html_page import NOTEBOOKS
+from mnist_mlp.files import NOTEBOOKS
 from mnist_mlp.notebook import OUTPUT_VARIABLE, SideBySide
 from mnist_mlp.recipe import Recipe
 from mnist_mlp.report import execute

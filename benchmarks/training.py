@@ -20,10 +20,9 @@ from benchmarks.workers import Worker, machine, save_split
 from mnist_mlp.data import load
 
 FOLDER = Path(__file__).parent
-LOSS_TOLERANCE = 0.02
-"""Largest relative difference to the loss of ``scratch_relu`` after an epoch."""
-LRELU_TOLERANCE = 0.06
-"""The same for LReLU(0.1), which is another function: its loss is 3 % higher after one epoch."""
+LOSS_TOLERANCE = 0.03
+"""Largest relative difference to the loss of ``scratch_relu`` after an epoch. LReLU(0.1) is another
+function, but its loss is as near as this."""
 DROPOUT_TOLERANCE = 0.04
 """The same for the full recipe, where everybody draws different masks."""
 
@@ -59,8 +58,7 @@ def check_losses(found: dict[str, Any]) -> None:
         reference = found.get(f"{prefix}scratch_relu", {}).get("loss")
         for name, entry in found.items():
             same_work = name.startswith("dropout_") == bool(prefix) and entry["loss"] is not None
-            allowed = LRELU_TOLERANCE if "lrelu" in name else tolerance
-            if reference and same_work and abs(entry["loss"] / reference - 1) > allowed:
+            if reference and same_work and abs(entry["loss"] / reference - 1) > tolerance:
                 raise UnequalWorkError(
                     f"{name} reaches a loss of {entry['loss']:.4f} after one epoch, "
                     f"{prefix}scratch_relu {reference:.4f}: they do not do the same work"
@@ -103,9 +101,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with TemporaryDirectory() as folder:
             data = Path(folder, "train.npz")
-            details["n_train"] = save_split(
-                load(options.dataset, seed=0).train, data, PLAIN.batch_size
-            )
+            dataset = load(options.dataset, seed=0)
+            if dataset.name != options.dataset:
+                raise RuntimeError(f"{options.dataset} was not found: set MNIST_DIR")
+            details["n_train"] = save_split(dataset.train, data, PLAIN.batch_size)
             for threads in options.threads:
                 found = measure(threads, names, options.rounds, data)
                 check_losses(found)
@@ -114,6 +113,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     report.write(details, medians(details), options.output)
+    if options.output == FOLDER and not options.only:
+        report.update_readme(FOLDER.parent / "README.md", report.section(details, medians(details)))
     print(report.table(details), *report.sentences(medians(details)), sep="\n\n")
     return 0
 

@@ -10,8 +10,9 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 from test_report import write_results, write_sample
 
-from mnist_mlp.html_page import NOTEBOOKS, summary, to_html
-from mnist_mlp.report import BROWSERS, execute, print_pdf, read_notebook, write_atomically
+from mnist_mlp.files import NOTEBOOKS, read_notebook, write_atomically
+from mnist_mlp.html_page import summary, to_html
+from mnist_mlp.report import BROWSERS, execute, print_pdf
 
 REPOSITORY = Path(__file__).parents[1]
 CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)

@@ -20,7 +20,7 @@ from nbformat.v4 import new_code_cell
 
 from mnist_mlp import colab, report
 from mnist_mlp.data import GZ_SHA256, load
-from mnist_mlp.html_page import NOTEBOOKS, ReportError
+from mnist_mlp.files import NOTEBOOKS, ReportError, read_notebook
 
 ROOT = Path(__file__).parents[1]
 NO_NETWORK = """
@@ -62,7 +62,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def built(name: str) -> Any:
-    nb = report.read_notebook(ROOT / "notebooks" / f"{name}.ipynb")
+    nb = read_notebook(ROOT / "notebooks" / f"{name}.ipynb")
     return colab.single_file(nb, colab.carried_cells(ROOT))
 
 

@@ -23,7 +23,8 @@ def test_confusion_text_counts_what_the_matrices_hold() -> None:
     assert "0을 6으로 2장" in text
     assert "ReLU만 맞힌 이미지는 0장, LReLU만 맞힌 이미지는 4장" in text
     assert "p값은 0.125" in text  # two-sided, 2 * 0.5**4
-    assert "어느 쪽이 낫다고 말할 수 없다" in text
+    assert "오류율이 다르다고 볼 근거가 없다" in text
+    assert "차이가 가장 큰 클래스는 0으로, 1장 차이다" not in text
 
 
 def test_confusion_text_turns_round_with_the_winner() -> None:
@@ -43,7 +44,7 @@ def test_confusion_text_of_a_tie() -> None:
 def test_confusion_text_claims_a_difference_only_when_the_test_shows_it() -> None:
     many = {i: (i + 1) % 10 for i in range(12)}
     text = "\n".join(commentary.confusion(result("ReLU", {}), result("LReLU", many)))
-    assert "차이가 있다고 말할 근거가 있다" in text
+    assert "오류율이 다르다고 볼 근거가 있다" in text
 
 
 def test_top3_text_counts_the_shared_images() -> None:
@@ -69,8 +70,10 @@ def test_top3_text_names_an_image_of_another_class() -> None:
 
 def test_curves_text_finds_the_lowest_validation_loss_and_the_gap() -> None:
     text = "\n".join(commentary.curves(result("ReLU", {}), result("LReLU", {})))
-    assert "ReLU의 검증 손실은 2 에폭에서 0.1000로 가장 낮고" in text
-    assert "마지막에는 그보다 20.0% 높다" in text
+    assert "ReLU의 검증 손실은 2 에폭에서 0.1000으로 가장 낮고" in text
+    assert "끝까지 최솟값의 5% 안에 머물지 못한다(마지막에는 그보다 20.0% 높다)" in text
+    assert "3 에폭 가운데 ReLU의 훈련 손실이 더 낮은 것은 0번" in text  # both are the same
+    assert "2배와 2배이므로 두 망 모두 훈련 데이터에 과적합되어 있다" in text
     assert "+2.50%p" in text  # 0.99 - 0.965
 
 
@@ -84,10 +87,11 @@ def test_probabilities_are_printed_with_every_digit() -> None:
 @pytest.mark.parametrize(
     ("digit", "pair", "expected"),
     [(0, "은/는", "0은"), (2, "은/는", "2는"), (3, "으로/로", "3으로"), (7, "으로/로", "7로"),
-     (8, "으로/로", "8로"), (9, "을/를", "9를"), (6, "을/를", "6을")],
+     (8, "으로/로", "8로"), (9, "을/를", "9를"), (6, "을/를", "6을"),
+     ("0.0530", "으로/로", "0.0530으로"), ("0.048", "으로/로", "0.048로")],
 )  # fmt: skip
 def test_particles_follow_the_korean_reading_of_the_digit(
-    digit: int, pair: str, expected: str
+    digit: int | str, pair: str, expected: str
 ) -> None:
     assert commentary.particle(digit, pair) == expected
 
@@ -95,7 +99,7 @@ def test_particles_follow_the_korean_reading_of_the_digit(
 def test_one_run_states_the_sampling_error() -> None:
     text = commentary.one_run(result("ReLU", {0: 6}), result("LReLU", WRONG))
     assert "±2.16%p" in text  # 1.96 * sqrt(0.975 * 0.025 / 200)
-    assert "2.00%p는 이보다 작다" in text
+    assert "2.00%p는 이 오차와 견주지 않고" in text
 
 
 def test_agreement_text_follows_the_curves() -> None:
@@ -103,7 +107,37 @@ def test_agreement_text_follows_the_curves() -> None:
     same, apart = Agreement([1e-16], [1e-16]), Agreement([1e-8, 1e-3], [1e-7, 1e-2])
     text = "\n".join(commentary.agreement({"ReLU, float64": same, "ReLU, float32": apart}, recipe))
     assert "기준을 만족하므로" in text
-    assert "ReLU에서 2번째 걸음에서" in text
+    assert "ReLU에서는 2번째 미니배치에서" in text
     wrong = commentary.agreement({"ReLU, float64": apart, "ReLU, float32": same}, recipe)
     assert "기준을 넘었다" in wrong[0]
-    assert "아직 일어나지 않았다" in wrong[1]
+    assert "아직 갈라지지 않았다" in wrong[1]
+
+
+@pytest.mark.parametrize(
+    ("loss", "epoch"),
+    [([2.0, 1.0, 1.0], 1), ([2.0, 1.0, 1.2, 1.0], 3), ([2.0, 1.0, 1.2], 3), ([1.0], 0),
+     ([1.04, 1.0], 0)],
+)  # fmt: skip
+def test_a_loss_has_settled_when_it_never_leaves_the_five_percent_again(
+    loss: list[float], epoch: int
+) -> None:
+    assert commentary.settled(loss) == epoch
+
+
+def test_ties_are_all_named() -> None:
+    two = result("ReLU", {2: 3, 12: 3, 7: 1, 17: 1, 9: 0})
+    text = "\n".join(commentary.confusion(two, result("LReLU", {})))
+    assert "ReLU가 가장 많이 틀린 클래스는 2와 7로, 2장이다" in text
+    assert "차이가 가장 큰 클래스는 2와 7로, 2장 차이다" in text
+    assert "2를 3으로 2장, 7을 1로 2장, 9를 0으로 1장 잘못 읽었다" in text
+    assert commentary.digits([1, 2, 3], "으로/로") == "1, 2와 3으로"
+
+
+def test_the_text_about_the_top3_counts_whose_probabilities_are_nearer_to_one() -> None:
+    first, second = result("ReLU", {}), result("LReLU", {}, seed=1)
+    nearer = [
+        sum(x[0].shortfall < y[0].shortfall for x, y in zip(a.top3, b.top3, strict=True))
+        for a, b in ((first, second), (second, first))
+    ]
+    text = "\n".join(commentary.top3(first, second))
+    assert f"클래스는 ReLU가 {nearer[0]}개, LReLU가 {nearer[1]}개이다" in text

@@ -23,7 +23,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from mnist_mlp import grading, report, rubric
-from mnist_mlp.html_page import NOTEBOOKS
+from mnist_mlp.files import NOTEBOOKS
 
 ROOT = Path(__file__).parents[1]
 PARAMETERS = {"DATASET": "sklearn-digits", "EPOCHS": 3}
@@ -574,6 +574,11 @@ def test_a_misspelt_parameter_is_refused(
 ) -> None:
     stand_in(tmp_path, ["EPOCHS = 20"])
     options = ["--json", str(tmp_path / "grade.json"), "--parameters", "EPOCH=3"]
+    assert grading.main([str(tmp_path), *options]) == 2
+    assert "no cell tagged 'parameters'" in capsys.readouterr().err
+    nb = nbformat.read(tmp_path / "notebooks" / "01_scratch_mlp.ipynb", as_version=4)
+    nb.cells[0].metadata["tags"] = ["parameters"]
+    nbformat.write(nb, tmp_path / "notebooks" / "01_scratch_mlp.ipynb")
     assert grading.main([str(tmp_path), *options]) == 2
     assert "'EPOCH'" in capsys.readouterr().err
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from mnist_mlp import report, study_rows
+from mnist_mlp.conclusions import readme_table
 from mnist_mlp.data import load
-from mnist_mlp.study_commentary import readme_table
 
 ROOT = Path(__file__).parents[1]
 PATHS = [ROOT / "notebooks" / f"{name}.ipynb" for name in ("01_scratch_mlp", "02_framework_mlp")]

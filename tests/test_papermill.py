@@ -10,7 +10,7 @@ import nbformat
 import papermill
 import pytest
 
-from mnist_mlp.html_page import NOTEBOOKS
+from mnist_mlp.files import NOTEBOOKS
 
 ROOT = Path(__file__).parents[1]
 NAMES = {"file_path", "DATASET", "EPOCHS", "BATCH_SIZE", "ALPHA", "SEED"}

@@ -52,13 +52,17 @@ def test_top3_draws_sixty_images_with_probabilities_and_marks_the_shared() -> No
 
 def test_learning_curves_hold_the_history_on_shared_axes() -> None:
     figure = plots.learning_curves(RELU, LRELU, "mnist")
-    loss, accuracy = figure.axes
+    loss, zoom, accuracy, difference = figure.axes
     assert [line.get_label() for line in loss.lines] == [
-        "ReLU train", "ReLU validation", "LReLU train", "LReLU validation",
+        "ReLU train", "ReLU validation", "LReLU(0.1) train", "LReLU(0.1) validation",
     ]  # fmt: skip
     assert list(loss.lines[1].get_ydata()) == RELU.run.history.validation_loss  # type: ignore[arg-type]
     assert list(loss.lines[0].get_xdata()) == [0, 1, 2, 3]  # type: ignore[arg-type]
+    assert list(zoom.lines[1].get_ydata()) == RELU.run.history.validation_loss[1:]  # type: ignore[arg-type]
     assert accuracy.lines[0].get_ydata()[-1] == 99  # type: ignore[index]
+    assert [line.get_label() for line in difference.lines[:2]] == ["train", "validation"]
+    assert list(difference.lines[0].get_ydata()) == [0, 0, 0]  # type: ignore[arg-type]
+    assert difference.get_title() == "Loss of LReLU(0.1) minus ReLU"
 
 
 def test_agreement_draws_every_step() -> None:
@@ -76,6 +80,6 @@ def test_study_figures_draw_every_seed(tmp_path: Path) -> None:
     np.testing.assert_allclose(dots[0].get_ydata(), 100 * test["ReLU"])  # type: ignore[arg-type]
     ladder = plots.ladder(study_rows.by_recipe(rows, study_plan.LADDER, "validation_accuracy"))
     assert [t.get_text() for t in ladder.axes[0].get_xticklabels()] == list(study_plan.LADDER)
-    dead = plots.dead_units(study_rows.dead_unit_curves(rows))
+    dead = plots.dead_units(study_rows.dead_unit_curves(rows, "numpy"))
     values = np.asarray(dead.axes[1].lines[0].get_ydata(), float)
     np.testing.assert_allclose(values, 0.1)  # 0.001 in percent

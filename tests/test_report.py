@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from bs4 import BeautifulSoup
 
-from mnist_mlp.html_page import Page, ReportError, summary, to_html
-from mnist_mlp.report import execute, main, read_notebook, source_hash, write_atomically
+from mnist_mlp.files import ReportError, read_notebook, write_atomically
+from mnist_mlp.html_page import Page, summary, to_html
+from mnist_mlp.report import execute, main, source_hash
 
 INLINE = [
     r"W_1 \in \mathbb{R}^{512 \times 784}",

@@ -1,13 +1,15 @@
 """Every sentence of the comparison over seeds follows the rows, whichever way they point."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from made_up import result, study_file
 
+from mnist_mlp import conclusions, study_plan
 from mnist_mlp import study_commentary as findings
-from mnist_mlp import study_plan
 from mnist_mlp.evaluation import mean_interval
 from mnist_mlp.study_plan import Task
 from mnist_mlp.study_rows import (
@@ -37,14 +39,15 @@ def verdicts(path: Path, lrelu_gain: float, noise: float) -> tuple[str, str, str
     errors = by_alpha(rows, "numpy", "errors")
     difference = paired(test)
     interval = mean_interval(difference["LReLU(0.1)"].to_numpy())
-    claims = findings.claims(
+    stress = stress_results(rows)
+    claims = conclusions.claims(
         "numpy", result("ReLU", {}), result("LReLU", {0: 6}), interval,
         mean_interval(paired(first)["LReLU(0.1)"].to_numpy()), list(errors["ReLU"]),
-        (errors["ReLU"].iloc[0], errors["LReLU(0.1)"].iloc[0]), 0.001,
+        (errors["ReLU"].iloc[0], errors["LReLU(0.1)"].iloc[0]), 0.001, stress,
     )  # fmt: skip
     ladder = by_recipe(rows, study_plan.LADDER, "validation_accuracy")
     gain = ladder["+ dropout"] - ladder["SGD"]
-    conclusion = findings.conclusion("LReLU(0.1)", interval, test["ReLU"], gain)
+    conclusion = conclusions.conclusion("LReLU(0.1)", difference, test["ReLU"], gain, stress)
     return "\n".join(findings.differences(difference)), claims, conclusion
 
 
@@ -86,17 +89,17 @@ def test_the_live_run_is_held_against_the_stored_row(
 
 
 def test_dead_units_decide_what_is_said_about_them(tmp_path: Path) -> None:
-    few = dead_unit_curves(read_rows(study_file(tmp_path / "a.csv", lambda t: {})))
-    assert "문제가 되지 않으므로" in findings.dead_units(few)
+    few = dead_unit_curves(read_rows(study_file(tmp_path / "a.csv", lambda t: {})), "numpy")
+    assert "줄일 수 있는 죽은 유닛도 적다" in findings.dead_units(few)
 
     def many(task: Task) -> dict[str, object]:
         layer = "|".join("0.4" for _ in task.recipe.hidden)
         return {"dead_units": " ".join([layer] * (task.recipe.epochs + 1))}
 
     rows = read_rows(study_file(tmp_path / "b.csv", many))
-    text = findings.dead_units(dead_unit_curves(rows))
+    text = findings.dead_units(dead_unit_curves(rows, "numpy"))
     assert "40.00%" in text
-    assert "문제가 되지 않으므로" not in text
+    assert "죽은 유닛도 적다" not in text
 
 
 def test_stress_says_who_is_better_and_who_diverged(tmp_path: Path) -> None:
@@ -109,11 +112,58 @@ def test_stress_says_who_is_better_and_who_diverged(tmp_path: Path) -> None:
 
     stress = stress_results(read_rows(study_file(tmp_path / "study.csv", measure)))
     text, table = findings.stress(stress), findings.stress_table(stress)
-    assert "| 더 좁은 망 (8 × 8층) | LReLU(0.3) − ReLU | +30.000%p" in text
-    assert "**LReLU(0.3)가 낫다**" in text
-    assert "차이가 드러난 설정은" in text
-    assert "발산: LReLU(0.3) 5회, ReLU 0회" in text
+    assert "| 더 좁은 망 (8 × 8층) | LReLU(0.3) − ReLU | +30.0%p ~ +30.0%p | 높음 5" in text
+    assert "**모두 LReLU(0.3)**" in text
+    assert "LReLU(0.3)가 ReLU보다 나은 설정: 더 좁은 망 (8 × 8층)" in text
+    assert "ReLU가 LReLU(0.3)보다 나은 설정: 학습률 4배" in text  # the one that finishes
+    assert "발산 LReLU(0.3) 5 / ReLU 0: **모두 ReLU**" in text
     assert "발산 5/5" in table
+    assert "30.2% [30.0, 30.4]" in table
+
+
+def test_the_claim_that_neither_always_wins_needs_a_case_for_each(tmp_path: Path) -> None:
+    def claim(measure: Callable[[Task], dict[str, object]]) -> str:
+        rows = read_rows(study_file(tmp_path / "study.csv", measure))
+        errors = by_alpha(rows, "numpy", "errors")["ReLU"]
+        table = conclusions.claims(
+            "numpy", result("ReLU", {}), result("LReLU", {}), mean_interval([0.0, 0.1]),
+            mean_interval([0.0, 0.1]), list(errors), (errors.iloc[0], errors.iloc[1]), 0.001,
+            stress_results(rows),
+        )  # fmt: skip
+        return next(line for line in table.splitlines() if "항상 더 좋다고" in line)
+
+    def lrelu_everywhere(task: Task) -> dict[str, object]:
+        return {"validation_accuracy": 0.9 + 0.1 * task.recipe.alpha}
+
+    def both_ways(task: Task) -> dict[str, object]:
+        sign = -1 if task.recipe == replace(study_plan.SHORT, alpha=0.3) else 1
+        return {"validation_accuracy": 0.9 + 0.1 * sign * task.recipe.alpha}
+
+    assert "**판정 불가**" in claim(lrelu_everywhere)
+    text = claim(both_ways)
+    assert "**확인**" in text
+    assert "ReLU가 나은 설정(512-256 (기준))" in text
+
+
+def test_many_dead_units_need_not_hurt(tmp_path: Path) -> None:
+    def measure(task: Task) -> dict[str, object]:
+        layer = "|".join("0.4" for _ in task.recipe.hidden)
+        return {"dead_units": " ".join([layer] * (task.recipe.epochs + 1))}
+
+    rows = read_rows(study_file(tmp_path / "study.csv", measure))
+    assert "유닛의 40%가 죽고도" in findings.stress(stress_results(rows))
+    few = read_rows(study_file(tmp_path / "few.csv", lambda task: {}))
+    assert "죽고도" not in findings.stress(stress_results(few))
+
+
+def test_comparing_all_at_once_widens_the_intervals(tmp_path: Path) -> None:
+    clear = {n: pd.Series([0.01, 0.0101, 0.0099, 0.01]) for n in ("LReLU(0.1)", "LReLU(0.3)")}
+    assert "0을 벗어나는 것은 LReLU(0.1), LReLU(0.3)이다" in findings.together(clear)
+    edge = pd.Series([0.5, 1.0, 2.0, 2.5])
+    assert mean_interval(edge.tolist()).excludes_zero  # alone
+    text = findings.together({"LReLU(0.1)": edge, "LReLU(0.3)": edge})
+    assert "97.5%로 높이면" in text
+    assert "0을 벗어나는 구간이 없다" in text
 
 
 def test_the_chosen_recipe_is_the_best_of_the_search_on_validation_data() -> None:

@@ -16,6 +16,8 @@ from mnist_mlp.scratch import MLP, SGD
 H = 1e-5
 """Step of the central difference: its error is O(H^2) from the third derivative and about
 1e-16 / H from rounding; both are near 1e-10 here."""
+LOSS_LIMIT, WEIGHT_LIMIT = 1e-10, 1e-9
+"""What two implementations may differ by in float64: losses in nats, weights relatively."""
 
 
 @dataclass(frozen=True)

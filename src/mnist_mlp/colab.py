@@ -11,8 +11,8 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from mnist_mlp.html_page import NOTEBOOKS, ReportError
-from mnist_mlp.report import TOOLS, read_notebook, write_atomically
+from mnist_mlp.files import NOTEBOOKS, ReportError, read_notebook, write_atomically
+from mnist_mlp.report import TOOLS
 
 FOLDER = "mnist-mlp-files"
 TEXT = f"""\
@@ -54,7 +54,10 @@ def single_file(nb: NotebookNode, carried: list[NotebookNode]) -> NotebookNode:
         If the notebook does not have the cells by which this finds its way.
     """
     if missing := {"setup", "find-repository"} - {cell.id for cell in nb.cells}:
-        raise ReportError(f"the notebook has no cell with the id {', '.join(sorted(missing))}")
+        raise ReportError(
+            f"{nb.metadata.get('title', 'the notebook')}: no cell with the id "
+            f"{', '.join(sorted(missing))}"
+        )
     cells: list[NotebookNode] = []
     for cell in nb.cells:
         if cell.cell_type == "code":

@@ -152,9 +152,12 @@ def load(name: str = "mnist", file_path: Sequence[StrPath] | None = None, seed: 
     Raises
     ------
     DatasetError
-        If the name is unknown, or files that the user supplied are missing, damaged, swapped or do
-        not fit together. A failed download raises nothing: a banner says why there are digits.
+        If the name is unknown, the seed out of range, or files that the user supplied are missing,
+        damaged, swapped or do not fit together. A failed download raises nothing: a banner says
+        why there are digits.
     """
+    if not 0 <= seed < 2**32:
+        raise DatasetError(f"The seed is {seed!r}. Use a whole number from 0 to 4,294,967,295.")
     if name == "sklearn-digits" and file_path is None:
         return _digits(seed)
     if name != "mnist":
@@ -174,9 +177,12 @@ def _find(file_path: Sequence[StrPath] | None) -> tuple[list[Path], list[str]]:
             raise DatasetError(f"file_path is {file_path!r}. Give a list of four paths: {ORDER}.")
         return [Path(path) for path in file_path], []
     if chosen := os.environ.get("MNIST_DIR"):
-        if paths := _in_folder(Path(chosen)):
+        if paths := _in_folder(Path(chosen).expanduser()):
             return paths, []
-        raise DatasetError(f"MNIST_DIR={chosen} is no folder with {ORDER}. Correct it or unset it.")
+        where = Path(chosen).expanduser().absolute()
+        raise DatasetError(
+            f"MNIST_DIR={chosen} ({where}) is no folder with {ORDER}. Correct it or unset it."
+        )
     for folder in (Path(__file__).parents[2] / "data", Path("data"), Path()):
         if paths := _in_folder(folder):
             return paths, []

@@ -28,10 +28,11 @@ torch.set_num_threads(1)  # for the reason given in __init__.py
 
 
 def best_device() -> torch.device:
-    """Return CUDA where there is one, else Apple's MPS, else the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    """Return CUDA where there is one, else the CPU.
+
+    Not Apple's MPS: it has no float64, and two threads that use it abort the process.
+    """
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 class PairedDropout(nn.Module):

@@ -24,8 +24,8 @@ from nbclient.exceptions import CellTimeoutError
 from nbclient.util import ensure_async
 from nbformat import NotebookNode
 
-from mnist_mlp.html_page import NOTEBOOKS, ReportError
-from mnist_mlp.report import override, read_notebook, write_atomically
+from mnist_mlp.files import NOTEBOOKS, ReportError, read_notebook, write_atomically
+from mnist_mlp.report import override
 from mnist_mlp.rubric import TOLERANCE, Item, Rerun, judge, place, tags
 
 REASON = """\
@@ -84,10 +84,8 @@ def copy_submission(source: Path, target: Path) -> None:
 
 def readable(path: Path) -> NotebookNode:
     """Read a notebook; what cannot be read is an empty one, and no point is given for it."""
-    with suppress(Exception):  # nbformat raises many types for what is no notebook
-        nb = read_notebook(path)
-        nbformat.validate(nb)
-        return nb
+    with suppress(ReportError):
+        return read_notebook(path)
     return nbformat.v4.new_notebook()
 
 

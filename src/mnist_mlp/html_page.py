@@ -17,16 +17,13 @@ from traitlets.config import Config
 from ziamath.tex import tex2mml
 from ziamath.zmath import Latex, Math
 
-NOTEBOOKS = {"scratch": "01_scratch_mlp", "framework": "02_framework_mlp"}
+from mnist_mlp.files import NOTEBOOKS, ReportError
+
 MIME_TYPES = [  # best first; neither scripts nor widgets
     *("text/html", "text/markdown", "text/latex"),
     *("image/png", "application/json", "text/plain"),
 ]
 NEIGHBOURS = re.compile(r'([(\[“‘]*)(<svg class="math".*?</svg>)([^\s<&]{0,5})', re.DOTALL)
-
-
-class ReportError(Exception):
-    """A report cannot be built; the message says why and where."""
 
 
 EM = 16.0  # px in the drawings; the page scales them to its text
@@ -193,9 +190,10 @@ def compare(results: dict[str, dict[str, Any]]) -> list[str]:
         sentences.append(
             f"LReLU의 차이에는 음수 쪽 기울기 α가 다른 것({slopes[0]}, {slopes[1]})도 들어 있다."
         )
-    error = math.sqrt(numpy * (1 - numpy / n))
+    right = ours["runs"]["ReLU"]["test_accuracy"] * n
+    error = math.sqrt(right * (1 - right / n))
     sentences.append(
-        f"테스트 이미지이 유한해서 정답 수에는 표준오차가 약 {error:.0f}장 있다. "
+        f"테스트 이미지가 유한해서 정답 수에는 표준오차가 약 {error:.0f}장 있다. "
         "여러 시드로 짝지어 견준 결과는 각 보고서의 시드 비교에 있다."
     )
     return sentences

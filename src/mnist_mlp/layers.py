@@ -2,8 +2,8 @@
 
 Shapes: N images a minibatch, D inputs and M outputs of a layer. ``backward(grad_output)`` takes
 dL/d(output), stores the gradients of the layer's parameters and returns dL/d(input). The arrays
-that a layer returns are its own and are overwritten by its next call: nothing the size of a
-minibatch is allocated while training.
+that a layer returns are its own and are overwritten by its next call, so that training allocates
+nothing of that size but the minibatch itself and the dropout masks.
 """
 
 from typing import Any

@@ -128,7 +128,7 @@ class SideBySide:
         history = self._reports[name].get()
         if history is None:
             self._reports[name].put(None)  # for a cell that is run again
-            raise self._futures[name].exception() or RuntimeError("the training is over")
+            raise self._futures[name].exception() or InterruptedError(STOPPED)
         return (
             f"손실 {history.train_loss[epoch]:.4f} / {history.validation_loss[epoch]:.4f}, "
             f"정확도 {history.train_accuracy[epoch]:.2%} / "

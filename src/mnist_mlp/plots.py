@@ -14,10 +14,9 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
-from mnist_mlp.checks import Agreement
+from mnist_mlp.checks import LOSS_LIMIT, WEIGHT_LIMIT, Agreement
 from mnist_mlp.evaluation import Result, ScoredImage, mean_interval
 
 BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
@@ -82,7 +81,8 @@ def confusion(first: Result, second: Result, dataset: str) -> Figure:
             annotations = np.vectorize(lambda v, text=text: format(v, text) if v else "")(values)
             sns.heatmap(rates, ax=ax, norm=scale, cmap="Blues", annot=annotations, fmt="",
                         cbar=False, square=True, linewidths=0.5, annot_kws={"size": 9})  # fmt: skip
-            ax.set_title(f"{result.name}: {kind}" + (f" ({correct})" if row == 0 else ""))
+            name = result.run.recipe.activation
+            ax.set_title(f"{name}: {kind}" + (f" ({correct})" if row == 0 else ""))
             label_classes(ax)
 
     difference = second.confusion - first.confusion
@@ -91,16 +91,21 @@ def confusion(first: Result, second: Result, dataset: str) -> Figure:
     signed = np.vectorize(lambda v: f"{v:+d}" if v else "")(difference)
     sns.heatmap(difference, ax=ax, cmap="PuOr", vmin=-limit, vmax=limit, annot=signed, fmt="",
                 cbar=False, square=True, linewidths=0.5, annot_kws={"size": 9})  # fmt: skip
-    ax.set_title(f"Difference of counts: {second.name} minus {first.name}")
+    names = [result.run.recipe.activation for result in (first, second)]
+    ax.set_title(f"Difference of counts: {names[1]} minus {names[0]}")
     label_classes(ax)
 
     ax = axes[2, 1]
     classes = np.arange(len(difference))
-    for shift, result, colour in ((-0.2, first, BLUE), (0.2, second, VERMILION)):
+    for shift, result, name, colour in (
+        (-0.2, first, names[0], BLUE),
+        (0.2, second, names[1], VERMILION),
+    ):
         errors = result.confusion.sum(axis=1) - np.diag(result.confusion)
-        bars = ax.bar(classes + shift, errors, 0.4, color=colour, label=result.name)
+        bars = ax.bar(classes + shift, errors, 0.4, color=colour, label=name)
         ax.bar_label(bars, fontsize=8)
     ax.set(title="Errors by true class", xlabel="True class", ylabel="Images", xticks=classes)
+    ax.yaxis.get_major_locator().set_params(integer=True)
     ax.legend(frameon=False)
     figure.suptitle(f"10x10 confusion matrix, test data ({dataset})", fontsize=13)
     return figure
@@ -136,7 +141,9 @@ def top3(first: Result, second: Result, images: NDArray[np.float32], dataset: st
         axes[digit, 0].set_ylabel(f"class {digit}", fontsize=11)
     for column, result in ((0, first), (3, second)):
         for rank in range(3):
-            axes[0, column + rank].set_title(f"{result.name}  #{rank + 1}", fontsize=10)
+            axes[0, column + rank].set_title(
+                f"{result.run.recipe.activation}  #{rank + 1}", fontsize=10
+            )
     figure.suptitle(f"Top 3 score images of every class, test data ({dataset})", fontsize=13)
     return figure
 
@@ -153,31 +160,39 @@ def score_label(scored: ScoredImage, digit: int, shared: bool) -> str:
 
 
 def learning_curves(first: Result, second: Result, dataset: str) -> Figure:
-    """Draw loss and accuracy, training and validation, before the first epoch to after the last."""
-    figure, axes = new_figure(1, 2, (11, 4.6))
+    """Draw loss and accuracy of both splits by epoch, and the difference of the two networks.
+
+    Only the first panel shows epoch 0, before training: chance is far away from what follows.
+    """
+    figure, axes = new_figure(2, 2, (11, 8))
+    loss, zoom, accuracy, difference = axes.ravel()
     for result, colour in zip((first, second), COLOURS, strict=True):
-        history = result.run.history
+        name, history = result.run.recipe.activation, result.run.history
         epochs = np.arange(len(history.train_loss))
-        for ax, kind in zip(axes[0], ("loss", "accuracy"), strict=True):
-            for split, dash, marker in (("train", "--", ""), ("validation", "-", "o")):
-                values = np.array(getattr(history, f"{split}_{kind}"))
-                ax.plot(epochs, values * (100 if kind == "accuracy" else 1), dash, color=colour,
-                        marker=marker, ms=3.5, label=f"{result.name} {split}")  # fmt: skip
-    axes[0, 0].set(
-        title=f"Cross-entropy loss ({dataset})", xlabel="Epoch", ylabel="Loss (log scale)"
+        for split, dash, marker in (("train", "--", ""), ("validation", "-", "o")):
+            style: dict[str, Any] = {"ls": dash, "color": colour, "marker": marker, "ms": 3.5}
+            losses = np.array(getattr(history, f"{split}_loss"))
+            rates = 100 * np.array(getattr(history, f"{split}_accuracy"))
+            loss.plot(epochs, losses, label=f"{name} {split}", **style)
+            zoom.plot(epochs[1:], losses[1:], **style)
+            accuracy.plot(epochs[1:], rates[1:], **style)
+    for split, dash in (("train", "--"), ("validation", "-")):
+        a, b = (np.array(getattr(r.run.history, f"{split}_loss")) for r in (first, second))
+        difference.plot(np.arange(1, len(a)), (b - a)[1:], dash, color="black", label=split)
+    difference.axhline(0, color=GREY, lw=0.8)
+    loss.set(title=f"Cross-entropy loss ({dataset})", ylabel="Loss (log scale)", yscale="log")
+    zoom.set(title="The same from epoch 1, linear scale", ylabel="Loss", ylim=(0, None))
+    accuracy.set(title=f"Accuracy from epoch 1 ({dataset})", ylabel="Accuracy (%)")
+    difference.set(
+        title=f"Loss of {second.run.recipe.activation} minus {first.run.recipe.activation}",
+        ylabel="Difference of losses",
     )
-    axes[0, 0].set_yscale("log")
-    axes[0, 1].set(
-        title=f"Accuracy ({dataset})",
-        xlabel="Epoch (before the first: chance, below the axis)",
-        ylabel="Accuracy (%)",
-    )
-    lowest = min(min(r.run.history.validation_accuracy[1:] or [0.0]) for r in (first, second))
-    axes[0, 1].set_ylim(100 * max(0.0, lowest) - 0.5, 100.1)  # epoch 0 is chance, far below
-    for ax in axes[0]:
+    for ax in axes.ravel():
+        ax.set_xlabel("Epoch")
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(alpha=0.3)
-    axes[0, 0].legend(frameon=False)
+    loss.legend(frameon=False)
+    difference.legend(frameon=False)
     return figure
 
 
@@ -192,21 +207,21 @@ def agreement(curves: Mapping[str, Agreement]) -> Figure:
                     lw=1.1, label=name)  # fmt: skip
     for ax, limit, title in zip(
         axes[0],
-        (1e-10, 1e-9),
+        (LOSS_LIMIT, WEIGHT_LIMIT),
         ("Loss: |NumPy − PyTorch|", "Weights: relative difference"),
         strict=True,
     ):
         ax.axhline(limit, color=GREY, lw=0.8)
         ax.annotate(f"required in float64: {limit:.0e}", (1, limit), (0, 3), fontsize=9,
                     textcoords="offset points", color=GREY)  # fmt: skip
-        ax.set(title=title, xlabel="Step of the first epoch", yscale="log")
+        ax.set(title=title, xlabel="Minibatch of the first epoch", yscale="log")
     axes[0, 1].legend(frameon=False, loc="center right", bbox_to_anchor=(1, 0.32), fontsize=9)
     return figure
 
 
 def percent_by_recipe(
     ax: Axes, groups: Mapping[str, pd.Series], title: str, ylabel: str, colour: str = BLUE
-) -> Axes:
+) -> None:
     """Draw a dot for each seed and the mean with its 95 % interval for each group."""
     for position, values in enumerate(groups.values()):
         spread = np.linspace(-0.12, 0.12, len(values))
@@ -215,16 +230,8 @@ def percent_by_recipe(
         ax.errorbar(position + 0.25, interval.mean, interval.high - interval.mean, fmt="D", ms=5,
                     color="black", capsize=4)  # fmt: skip
     ax.set_xticks(range(len(groups)), list(groups))
-    ax.set(title=title, ylabel=ylabel)
+    ax.set(title=title, ylabel=ylabel, xlim=(-0.6, len(groups) - 0.2))
     ax.grid(axis="y", alpha=0.3)
-    return ax
-
-
-def paired_differences(ax: Axes, groups: Mapping[str, pd.Series], title: str) -> Axes:
-    """Draw the difference to ReLU of each seed and its mean with the 95 % interval."""
-    ax.axhline(0, color=GREY, lw=1)
-    percent_by_recipe(ax, groups, title, "Difference to ReLU (points)", VERMILION)
-    return ax
 
 
 def ladder(groups: Mapping[str, pd.Series]) -> Figure:
@@ -239,7 +246,9 @@ def seed_study(accuracy: Mapping[str, pd.Series], difference: Mapping[str, pd.Se
     """Draw test accuracy by activation, and the paired differences to ReLU."""
     figure, axes = new_figure(1, 2, (11, 4.2))
     percent_by_recipe(axes[0, 0], accuracy, "Test accuracy over seeds", "Test accuracy (%)")
-    paired_differences(axes[0, 1], difference, "Same seed: LReLU minus ReLU")
+    axes[0, 1].axhline(0, color=GREY, lw=1)
+    percent_by_recipe(axes[0, 1], difference, "Same seed: LReLU minus ReLU",
+                      "Difference to ReLU (points)", VERMILION)  # fmt: skip
     return figure
 
 
@@ -250,8 +259,11 @@ def dead_units(curves: Mapping[str, NDArray[np.float64]]) -> Figure:
     for (name, values), (colour, dash) in zip(curves.items(), styles, strict=False):
         for layer, ax in enumerate(axes[0]):
             ax.plot(100 * values[:, layer], dash, color=colour, label=name)
-            ax.set(title=f"Hidden layer {layer + 1}", xlabel="Epoch", ylabel="Dead units (%)")
-            ax.set_ylim(bottom=-0.02)
-            ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.0f}"))
-    axes[0, 0].legend(frameon=False)
+    top = 105 * max(values.max() for values in curves.values()) or 1
+    for layer, ax in enumerate(axes[0]):
+        ax.set(title=f"Hidden layer {layer + 1}", xlabel="Epoch", ylabel="Dead units (%)")
+        ax.set_ylim(0, top)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.grid(alpha=0.3)
+    axes[0, 1].legend(frameon=False)
     return figure

@@ -23,7 +23,7 @@ class Recipe:
     """Everything that defines a training run but its data and its seed.
 
     The defaults are the chosen recipe: best mean validation accuracy in the search that
-    ``study.py`` records, never chosen on test data.
+    ``study_plan.py`` records, never chosen on test data.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Recipe:
     hidden : widths of the hidden layers.
     lr, decay : learning rate; "linear" falls by epoch to ``lr / epochs``, "constant" stays.
     momentum : m in ``v = m v + g; w -= lr v``.
-    weight_decay : L2 coefficient on weights (not biases), in 1 / (loss unit).
+    weight_decay : lambda in ``loss + lambda / 2 * sum(W^2)``, on weights and not on biases.
     input_dropout, hidden_dropout : probability that a unit is dropped, inputs and hidden layers.
     init_gain : factor on the standard deviation of He initialisation.
 
@@ -82,8 +82,8 @@ class Recipe:
             "decay": (self.decay in ("linear", "constant"), '"linear" or "constant"'),
             "momentum": (0 <= self.momentum < 1, "0 <= momentum < 1"),
             "weight_decay": (0 <= self.weight_decay < math.inf, "0 or more"),
-            "input_dropout": (0 <= self.input_dropout < 1, "0 <= p < 1"),
-            "hidden_dropout": (0 <= self.hidden_dropout < 1, "0 <= p < 1"),
+            "input_dropout": (0 <= self.input_dropout <= 0.9999, "0 <= p <= 0.9999"),
+            "hidden_dropout": (0 <= self.hidden_dropout <= 0.9999, "0 <= p <= 0.9999"),
             "init_gain": (0 < self.init_gain < math.inf, "a positive number"),
         }
         for name, (valid, rule) in rules.items():
@@ -102,7 +102,7 @@ class Recipe:
 
     def lr_at(self, epoch: int) -> float:
         """Learning rate of an epoch, counted from 0: ``lr (1 - epoch / epochs)`` when linear."""
-        return self.lr * (1 - epoch / self.epochs) if self.decay == "linear" else self.lr
+        return self.lr * (1 - epoch / max(1, self.epochs)) if self.decay == "linear" else self.lr
 
     def digest(self) -> str:
         """Twelve hex digits that change with any value of the recipe."""
@@ -214,6 +214,10 @@ class DivergedError(RuntimeError):
             f"the loss is no longer finite after epoch {len(history.train_loss)}: "
             "training stopped; lower Recipe.lr (or init_gain) and run again"
         )
+
+    def __reduce__(self) -> tuple[type["DivergedError"], tuple[History]]:
+        """Let worker processes send it: by default only the message would be."""
+        return type(self), (self.history,)
 
 
 OnEpoch = Callable[[int, History], None]

@@ -20,30 +20,26 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellControlSignal, DeadKernelError
 from nbformat import NotebookNode
 
-from mnist_mlp.html_page import NOTEBOOKS, ReportError, summary, to_html
+from mnist_mlp.conclusions import readme_table
+from mnist_mlp.files import NOTEBOOKS, ReportError, read_notebook, write_atomically
+from mnist_mlp.html_page import summary, to_html
 from mnist_mlp.notebook import OUTPUT_VARIABLE
-from mnist_mlp.study_commentary import readme_table
-from mnist_mlp.study_rows import STUDY_FILE, read_rows
+from mnist_mlp.study_rows import STUDY_FILE, StudyError, read_rows
 
-TOOLS = {"colab", "grading", "html_page", "report", "rubric", "study"}
+TOOLS = {"colab", "files", "grading", "html_page", "report", "rubric", "study"}
 """Modules about notebooks or the study that no notebook imports: their code changes no output."""
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-
-
-def read_notebook(path: Path) -> NotebookNode:
-    """Read a notebook file, or raise :class:`ReportError`."""
-    try:
-        nb: NotebookNode = nbformat.read(path, as_version=4)
-        return nb
-    except (OSError, nbformat.reader.NotJSONError) as error:
-        raise ReportError(f"{path} cannot be read as a notebook: {error}") from error
+BROWSERS = (
+    *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "msedge"),
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+)
 
 
 def override(nb: NotebookNode, parameters: dict[str, Any]) -> None:
     """Insert a cell after the one tagged ``parameters``, as papermill does."""
-    index = next(
-        (i for i, cell in enumerate(nb.cells) if "parameters" in cell.metadata.get("tags", [])), 0
-    )
+    tagged = [i for i, c in enumerate(nb.cells) if "parameters" in c.metadata.get("tags", [])]
+    if not tagged:
+        raise ReportError("the notebook has no cell tagged 'parameters'")
+    index = tagged[0]
     for name in parameters:  # a misspelt name would be ignored in silence
         if not re.search(rf"^{re.escape(name)}\b", nb.cells[index].source, re.MULTILINE):
             raise ReportError(f"the cell tagged 'parameters' does not set {name!r}")
@@ -116,14 +112,6 @@ def source_hash(nb: NotebookNode) -> str:
     return digest.hexdigest()
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a temporary file and rename it, so that a crash never leaves half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-
-
 def print_pdf(page: Path) -> Path:
     """Print an HTML page to a PDF beside it with Chromium."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -151,13 +139,16 @@ def print_pdf(page: Path) -> Path:
 def update_readme(root: Path) -> None:
     """Put the table of the committed results between the markers of the README, if it has them."""
     readme = root / "README.md"
-    if not readme.exists() or "<!-- results -->" not in readme.read_text(encoding="utf-8"):
+    text = readme.read_text(encoding="utf-8") if readme.exists() else ""
+    if "<!-- results -->" not in text:
         return
     files = [root / "figures" / f"results_{kind}.json" for kind in NOTEBOOKS]
-    table = readme_table([json.loads(file.read_text()) for file in files], read_rows())
-    before, _, after = readme.read_text(encoding="utf-8").partition("<!-- results -->\n")
-    _, _, rest = after.partition("<!-- /results -->")
-    text = f"{before}<!-- results -->\n{table}\n<!-- /results -->{rest}"
+    results = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    table = f"<!-- results -->\n{readme_table(results, read_rows())}\n<!-- /results -->"
+    pattern = r"<!-- results -->.*?<!-- /results -->"
+    text, count = re.subn(pattern, lambda _: table, text, flags=re.DOTALL)
+    if count != 1:
+        raise ReportError(f"{readme} must hold <!-- results --> and <!-- /results --> once each")
     write_atomically(readme, text)
 
 
@@ -176,7 +167,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         run(options.command, options.root)
-    except ReportError as error:
+    except (ReportError, StudyError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -188,6 +179,8 @@ def run(command: str, root: Path) -> None:
     if command == "report":  # the committed figures and results stay as they are
         figures = root / "reports" / "figures"
         os.environ[OUTPUT_VARIABLE] = str(figures.resolve())
+    if folder := os.environ.get("MNIST_DIR"):  # kernels start in the notebooks' folder
+        os.environ["MNIST_DIR"] = str(Path(folder).expanduser().resolve())
     for name in NOTEBOOKS.values():
         source, page = root / "notebooks" / f"{name}.ipynb", root / "reports" / f"{name}.html"
         if command == "pdf":

@@ -23,6 +23,7 @@ import numpy as np
 
 from mnist_mlp.data import DatasetError, load
 from mnist_mlp.evaluation import evaluate_run
+from mnist_mlp.files import write_atomically
 from mnist_mlp.recipe import DivergedError, History
 from mnist_mlp.study_plan import Task, plan
 from mnist_mlp.study_rows import COLUMNS, STUDY_FILE, StudyError, complete_text, read_rows
@@ -120,7 +121,7 @@ def run_study(tasks: Sequence[Task], path: Path = STUDY_FILE, scheduler: str | N
             minutes = (time.monotonic() - started) / count * (len(missing) - count) / 60
             print(progress(row) + f" [{count}/{len(missing)}, 약 {minutes:.0f}분 남음]", flush=True)
     # The plan's order, whatever the order in which the runs finished: the same file every time.
-    write_whole(path, csv_line(COLUMNS) + "".join(done[task.key] for task in tasks))
+    write_atomically(path, csv_line(COLUMNS) + "".join(done[task.key] for task in tasks))
 
 
 def finished_lines(path: Path, tasks: Sequence[Task]) -> dict[tuple[str, str, int, str], str]:
@@ -137,16 +138,8 @@ def finished_lines(path: Path, tasks: Sequence[Task]) -> dict[tuple[str, str, in
                 f"{path} holds {len(stale)} of {len(rows)} runs with recipes, seeds or data that "
                 "this study does not contain: move the file away, or take those lines out"
             )
-    write_whole(path, csv_line(COLUMNS) + "".join(lines.values()))
+    write_atomically(path, csv_line(COLUMNS) + "".join(lines.values()))
     return lines
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Replace a file in one step, so that a kill leaves the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".partial")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 def results(tasks: Sequence[Task], scheduler: str | None) -> Iterator[dict[str, Any]]:

@@ -1,17 +1,19 @@
-"""Korean sentences made from the seed study, and the verdicts on the earlier report's claims."""
+"""Korean sentences made from the seed study."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mnist_mlp.commentary import EARLIER, interval_points, points
+from mnist_mlp.commentary import interval_points, particle, points
 from mnist_mlp.evaluation import Interval, Result, mcnemar, mean_interval, seeds_to_detect
-from mnist_mlp.study_rows import by_alpha, final_dead_fraction, mistakes
+from mnist_mlp.study_plan import CHOSEN, LADDER
+from mnist_mlp.study_rows import final_dead_fraction, mistakes
 
+Stress = Mapping[str, Mapping[str, pd.DataFrame]]
+"""``{setting: {activation: rows by seed}}``, ReLU first."""
 TARGET = 0.001
 """The difference that the study asks to be able to detect: 0.1 points."""
 
@@ -44,16 +46,29 @@ def verdict(name: str, interval: Interval) -> str:
         f"**{name} − ReLU.** 같은 시드끼리 뺀 테스트 정확도의 차이는 {interval.n}개 시드 평균 "
         f"{interval_points(interval)}이다. "
     )
-    bound = 100 * max(abs(interval.low), abs(interval.high))
+    small, large = sorted(100 * abs(v) for v in (interval.low, interval.high))
     if not interval.excludes_zero:
         return start + (
             "구간이 0을 포함하므로 차이가 있다고 할 수 없다. 차이가 있더라도 신뢰구간에 따르면 "
-            f"{bound:.2f}%p를 넘지 않을 것이다."
+            f"{large:.2f}%p를 넘지 않을 것이다."
         )
     better, worse = (name, "ReLU") if interval.mean > 0 else ("ReLU", name)
     return (
         start
-        + f"구간이 0을 포함하지 않으므로 이 조건에서는 {better}가 {worse}보다 낫다. 다만 크기는 최대 {bound:.2f}%p이다."
+        + f"구간이 0을 포함하지 않으므로 이 조건에서는 {better}가 {worse}보다 낫다. 차이의 크기는 95% 신뢰구간으로 "
+        f"{small:.2f} ~ {large:.2f}%p이다."
+    )
+
+
+def together(groups: Mapping[str, pd.Series]) -> str:
+    """Say what remains when all activations are compared at once (Bonferroni)."""
+    n = len(groups)
+    wide = {k: mean_interval(v.to_numpy(), 1 - 0.05 / n) for k, v in groups.items()}
+    shown = [name for name, interval in wide.items() if interval.excludes_zero]
+    return (
+        f"**한꺼번에 견줄 때.** 구간 {n}개를 함께 보면 차이가 없어도 하나 이상이 우연히 0을 벗어날 확률이 최대 {5 * n}%이다. "
+        f"이를 감안해 신뢰수준을 {100 - 5 / n:.1f}%로 높이면(본페로니 보정) "
+        + (f"0을 벗어나는 것은 {', '.join(shown)}이다." if shown else "0을 벗어나는 구간이 없다.")
     )
 
 
@@ -77,14 +92,13 @@ def one_pair(relu: str, lrelu: str, n_test: int, names: tuple[str, str], seed: i
     correct[1, list(second)] = False
     guesses = [i for i in set(first) | set(second) if first.get(i) != second.get(i)]
     test = mcnemar(correct[0], correct[1])
-    conclusion = (
-        "차이가 있다고 볼 근거가 있다" if test.p_value < 0.05 else "차이가 있다고 볼 근거가 없다"
-    )
+    conclusion = "다르다고 볼 근거가 있다" if test.p_value < 0.05 else "다르다고 볼 근거가 없다"
+    both = len(set(first) & set(second))
     return (
         f"**이미지별 불일치.** 시드 {seed}의 두 망은 {n_test:,}장 가운데 {len(guesses)}장에서 답이 다르다. "
-        f"{names[0]}만 맞힌 것이 {test.only_first}장, {names[1]}만 맞힌 것이 {test.only_second}장이며 정확 "
-        f"맥니마 검정의 p값은 {test.p_value:.3f}으로, 유의수준 5%에서 {conclusion}. 정확도가 거의 같은 두 망도 틀리는 이미지는 "
-        "서로 다르다."
+        f"{names[0]}만 맞힌 것이 {test.only_first}장, {names[1]}만 맞힌 것이 {test.only_second}장이며 정확 맥니마 검정의 p값은 "
+        f"{particle(f'{test.p_value:.3f}', '으로/로')}, 유의수준 5%에서 두 망의 오류율이 {conclusion}. 두 망이 함께 틀린 이미지는 "
+        f"{both}장이다({names[0]}는 모두 {len(first)}장, {names[1]}는 모두 {len(second)}장을 틀렸다)."
     )
 
 
@@ -106,12 +120,13 @@ def dead_units(curves: Mapping[str, NDArray[np.float64]]) -> str:
         f"{name} " + " / ".join(f"{v:.2%}" for v in values[-1]) for name, values in curves.items()
     )
     return (
-        "**죽은 유닛.** 검증 이미지 어느 것에도 양수가 되지 않는 유닛의 비율은 학습이 끝났을 때 "
+        "**죽은 유닛.** 여기서 죽은 유닛은 검증 이미지 어느 것에도 양수가 되지 않는 유닛이다(LReLU에서는 이런 유닛도 기울기를 "
+        "받는다). 그 비율은 학습이 끝났을 때 "
         f"(은닉층 1 / 은닉층 2) {listed}이다. 모든 에폭과 층을 통틀어 평균이 가장 큰 때에도 {largest:.2%}이다. "
         + (
-            "이 레시피에서는 ReLU의 죽은 유닛이 문제가 되지 않으므로 LReLU가 고쳐 줄 것도 거의 없다."
+            "죽은 ReLU 유닛이 이만큼 적으므로, 이 레시피에서 LReLU로 줄일 수 있는 죽은 유닛도 적다."
             if largest < 0.02
-            else "LReLU에서는 이런 유닛도 음수 쪽 기울기로 계속 학습한다."
+            else "죽은 ReLU 유닛이 적지 않으므로 LReLU로 줄일 여지가 있다."
         )
     )
 
@@ -119,28 +134,37 @@ def dead_units(curves: Mapping[str, NDArray[np.float64]]) -> str:
 def first_epoch(groups: Mapping[str, pd.Series]) -> str:
     """Say whether the activation changes how fast the first epoch learns."""
     said = [f"{name} {interval_points(mean_interval(v.to_numpy()))}" for name, v in groups.items()]
-    shown = [n for n, v in groups.items() if mean_interval(v.to_numpy()).excludes_zero]
+    shown = []
+    for name, values in groups.items():
+        interval = mean_interval(values.to_numpy())
+        if interval.excludes_zero:
+            speed = "빠르게" if interval.mean > 0 else "느리게"
+            shown.append(f"구간이 0을 벗어난 {name}는 첫 에폭에 ReLU보다 {speed} 배운다.")
     return (
-        f"**첫 에폭의 속도.** 첫 에폭 뒤의 검증 정확도에서 ReLU와의 차이는 {'; '.join(said)}이다. "
-        + (f"구간이 0을 벗어난 것은 {', '.join(shown)}이다." if shown
+        f"**첫 에폭의 속도.** 첫 에폭 뒤의 검증 정확도에서 ReLU와의 차이는 {', '.join(said)}이다. "
+        + (" ".join(shown) if shown
            else "어느 구간도 0을 벗어나지 않으므로, 어느 활성화 함수가 더 빨리 배운다고 할 수 없다.")
     )  # fmt: skip
 
 
 def ladder(groups: Mapping[str, pd.Series]) -> str:
     """Say what each step of the recipe adds to validation accuracy."""
+    korean = dict(zip(LADDER, ("단순 SGD", "모멘텀", "학습률 감쇠", "L2", "드롭아웃"), strict=True))
     names = list(groups)
-    steps = []
+    steps, unclear = [], []
     for before, after in pairwise(names):
-        common = (groups[after] - groups[before]).dropna()
-        steps.append(
-            f"{after.removeprefix('+ ')}: {interval_points(mean_interval(common.to_numpy()))}"
-        )
+        interval = mean_interval((groups[after] - groups[before]).dropna().to_numpy())
+        steps.append(f"{korean[after]} {interval_points(interval)}")
+        unclear += [] if interval.excludes_zero else [korean[after]]
     first, last = groups[names[0]], groups[names[-1]]
+    larger = 1 / (1 - CHOSEN.momentum)
     return (
         f"**레시피의 사다리.** 단순 SGD의 검증 정확도는 {100 * first.mean():.2f}%, 완성된 레시피는 "
-        f"{100 * last.loc[first.index].mean():.2f}%이다(시드 {len(first)}개 평균). 단계마다 더해진 양은 "
-        + "; ".join(steps) + "이다."
+        f"{100 * last.loc[first.index].mean():.2f}%이다(ReLU, 시드 {len(first)}개 평균). 단계마다의 변화는 "
+        f"{', '.join(steps)}이다. 학습률은 모두 {CHOSEN.lr:g}에서 시작하고 단계마다 다시 고르지 않았다. 모멘텀 "
+        f"{CHOSEN.momentum:g}는 실질 학습률을 $1/(1-{CHOSEN.momentum:g}) = {larger:.0f}$배로 키우므로, 첫 단계의 변화에는 "
+        "학습률이 커진 효과가 섞여 있다."
+        + (f" 신뢰구간이 0을 포함해 효과를 확인하지 못한 단계는 {', '.join(unclear)}이다." if unclear else "")
     )  # fmt: skip
 
 
@@ -169,109 +193,6 @@ def live_against_stored(pair: Sequence[Result], stored: Sequence[float | None]) 
         f"**주의: 저장된 연구와 다르다.** 방금 학습한 망의 테스트 정확도가 저장된 같은 시드와 {100 * largest:.2f}%p "
         "다르다. 반올림으로 설명되는 0.25%p를 넘으므로 코드나 데이터가 바뀌었는지 확인하고 `make study`를 다시 실행해야 한다."
     )
-
-
-def claims(
-    framework: str,
-    first: Result,
-    second: Result,
-    difference: Interval,
-    first_epoch_difference: Interval,
-    relu_errors: Sequence[str],
-    pair_errors: tuple[str, str],
-    dead: float,
-) -> str:
-    """Return the table of the earlier report's claims with a verdict and its evidence.
-
-    ``difference`` and ``first_epoch_difference`` are paired LReLU - ReLU over seeds, test accuracy
-    and validation accuracy after one epoch; ``relu_errors`` and ``pair_errors`` are the mistakes of
-    ReLU's seeds and of the pair that this notebook trained; ``dead`` is the largest mean fraction
-    of dead ReLU units.
-    """
-    recall = [np.diag(r.confusion) for r in (first, second)]
-    relu_better = int(np.sum(recall[0] > recall[1]))
-    shared = sum(
-        len({s.index for s in a} & {s.index for s in b})
-        for a, b in zip(first.top3, second.top3, strict=True)
-    )
-    lowest = min(s.probability for r in (first, second) for best in r.top3 for s in best)
-    gap = max(
-        abs(a.probability - b.probability)
-        for x, y in zip(first.top3, second.top3, strict=True)
-        for a, b in zip(x, y, strict=True)
-    )
-    old = EARLIER[framework]
-    bound = 1e-7 if framework == "numpy" else 1e-3
-    h = [r.run.history for r in (first, second)]
-    settle = [
-        int(np.argmax(np.array(c.validation_loss) <= 1.05 * min(c.validation_loss))) for c in h
-    ]
-    between_seeds = seed_disagreement(relu_errors)
-    a, b = (mistakes(cell) for cell in pair_errors)
-    between_activations = sum(a.get(i) != b.get(i) for i in set(a) | set(b))
-    fast = min(c.train_accuracy[min(1, len(c.train_accuracy) - 1)] for c in h)
-    undecided = (
-        "판정 불가" if not difference.excludes_zero else ("반박" if difference.mean > 0 else "확인")
-    )
-    table = [
-        (f"ReLU의 테스트 정확도가 조금 더 높다({old['ReLU']:.4f} 대 {old['LReLU']:.4f})", undecided,
-         f"이번 실행 {first.test_accuracy:.4f} 대 {second.test_accuracy:.4f}; 시드 연구 LReLU − ReLU "
-         f"{interval_points(difference)}"),
-        ("클래스별로도 ReLU가 더 정확하다", "확인" if relu_better == 10 else "정정",
-         f"ReLU가 더 많이 맞힌 클래스는 10개 중 {relu_better}개"),
-        ("상위 3장의 확률이 모두 99% 이상이다", "확인" if lowest >= 0.99 else "반박",
-         f"가장 낮은 확률 {lowest:.6f}"),
-        (f"두 망의 상위 확률 차이는 {bound:g}보다 작다", "확인" if gap < bound else "반박",
-         f"같은 순위끼리의 최대 차이 {gap:.1e}"),
-        ("상위 3장은 두 활성화 함수에서 대부분 다르다", "확인" if shared < 15 else "반박",
-         f"30장 가운데 공통 {shared}장"),
-        ("활성화 함수가 다르면 이미지가 다르게 학습된다", "정정",
-         f"답이 다른 이미지: 활성화 함수만 바꾼 두 망 {between_activations}장, 같은 ReLU에서 시드만 바꾼 두 망 "
-         f"평균 {between_seeds:.0f}장. 시드만 바뀌어도 달라지므로 활성화 함수 탓이라고만 할 수 없다"),
-        ("검증 손실은 둘 다 비슷한 시기에 일정해진다", "확인" if abs(settle[0] - settle[1]) <= 3 else "반박",
-         f"최솟값의 5% 안에 드는 에폭: {settle[0]}와 {settle[1]}"),
-        ("한 에폭 뒤에 정확도가 50%를 넘으므로 학습이 빠르다", "정정" if fast > 0.5 else "반박",
-         f"한 에폭 뒤 훈련 정확도 {fast:.2%} 이상인 것은 맞다. 그러나 시그모이드와 견주지 않았으므로 활성화 함수 "
-         "덕분이라는 근거는 아니다"),
-        ("LReLU가 처음부터 손실이 작다", "판정 불가" if not first_epoch_difference.excludes_zero else
-         ("확인" if first_epoch_difference.mean > 0 else "반박"),
-         f"첫 에폭 뒤 검증 정확도의 차이 {interval_points(first_epoch_difference)}"),
-        ("ReLU에는 활성화되지 않는 유닛이 생길 위험이 있다", "정정" if dead < 0.02 else "확인",
-         f"이 레시피에서 죽은 ReLU 유닛은 평균 최대 {dead:.2%}"),
-        ("어느 쪽이 항상 더 좋다고 말할 수 없다", "확인" if not difference.excludes_zero else "정정",
-         "짝지은 차이의 신뢰구간이 0을 포함한다" if not difference.excludes_zero else
-         f"이 조건에서는 평균 {points(difference.mean, 3)}로 한쪽이 낫지만, 다른 조건에까지 말해 주지는 않는다"),
-    ]  # fmt: skip
-    if framework == "numpy":  # the earlier report said this of the framework's network only
-        table = [row for row in table if not row[0].startswith("LReLU가 처음부터")]
-    lines = ["| 이전 보고서의 주장 | 판정 | 근거 |", "|---|---|---|"]
-    return "\n".join(
-        lines + [f"| {claim} | **{word}** | {reason} |" for claim, word, reason in table]
-    )
-
-
-def conclusion(name: str, difference: Interval, relu: pd.Series, recipe_gain: pd.Series) -> str:
-    """Answer the assignment's question from the seed study.
-
-    ``difference`` is the paired interval of LReLU - ReLU, ``relu`` are ReLU's test accuracies by
-    seed and ``recipe_gain`` is what the recipe adds to plain SGD in validation accuracy.
-    """
-    bound = 100 * max(abs(difference.low), abs(difference.high))
-    gain = mean_interval(recipe_gain.to_numpy())
-    compared = (
-        f"견주어 보면, ReLU의 시드를 바꿀 때 테스트 정확도의 표준편차는 {100 * relu.std():.2f}%p이고, 단순 SGD를 지금의 "
-        f"레시피로 바꾸어 얻은 검증 정확도는 {interval_points(gain)}이다."
-    )
-    if not difference.excludes_zero:
-        return (
-            f"**종합.** 이 망과 데이터에서 {name}와 ReLU의 우열은 {difference.n}개 시드로도 가려지지 않는다. 차이가 "
-            f"있더라도 95% 신뢰구간으로 {bound:.2f}%p 이내이다. " + compared
-        )
-    better = name if difference.mean > 0 else "ReLU"
-    return (
-        f"**종합.** 이 망과 데이터, 이 레시피에서는 {better}가 낫다. 평균 차이는 {interval_points(difference)}이다. "
-        + compared + " 다른 망이나 데이터에서도 그렇다는 뜻은 아니다."
-    )  # fmt: skip
 
 
 def frameworks(numpy_groups: Mapping[str, pd.Series], torch_groups: Mapping[str, pd.Series]) -> str:
@@ -306,16 +227,12 @@ def search_table(relu: Mapping[str, pd.Series], leaky: Mapping[str, pd.Series]) 
     gap = mean_interval((mean(finalists[0]) - mean(finalists[1])).to_numpy())
     return "\n".join(lines) + (
         f"\n\n시드 {gap.n}개씩의 검증 정확도이다. 먼저 ReLU로 모두 견주고, 상위 {len(finalists)}개를 LReLU(0.1)로도 학습해 두 함수의 "
-        f"평균이 가장 높은 레시피를 골랐다. 다만 2위와의 차이는 {interval_points(gap)}로, "
-        + (
-            "구간이 0을 벗어난다."
-            if gap.excludes_zero
-            else "우연으로 설명되는 크기이다. 위쪽의 레시피는 사실상 동등하다."
-        )
+        f"평균이 가장 높은 레시피를 골랐다. 2위와의 차이는 {interval_points(gap)}로 작다. 시드가 {gap.n}개뿐이고 가장 좋은 것을 고른 뒤에 잰 "
+        "구간이므로, 1위가 정말 낫다는 뜻으로 읽지는 않는다."
     )
 
 
-def stress_table(stress: Mapping[str, Mapping[str, pd.DataFrame]]) -> str:
+def stress_table(stress: Stress) -> str:
     """Return validation accuracy and dead units for each setting and activation."""
     names = list(next(iter(stress.values())))
     lines = ["| 설정 | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
@@ -326,8 +243,8 @@ def stress_table(stress: Mapping[str, Mapping[str, pd.DataFrame]]) -> str:
             diverged = len(runs) - len(finished)
             parts = []
             if len(finished):
-                accuracy = 100 * finished["validation_accuracy"]
-                parts.append(f"{accuracy.mean():.1f} ± {accuracy.std(ddof=0):.1f}%")
+                v = 100 * finished["validation_accuracy"]
+                parts.append(f"{v.median():.1f}% [{v.min():.1f}, {v.max():.1f}]")
                 parts.append(f"죽은 유닛 {final_dead_fraction(finished):.0%}")
             if diverged:
                 parts.append(f"발산 {diverged}/{len(runs)}")
@@ -336,54 +253,65 @@ def stress_table(stress: Mapping[str, Mapping[str, pd.DataFrame]]) -> str:
     return "\n".join(lines)
 
 
-def stress(stress: Mapping[str, Mapping[str, pd.DataFrame]]) -> str:
-    """Say in which settings an activation is shown to be better on validation data."""
-    lines = ["| 설정 | 비교 | 검증 정확도의 차이 | 판정 |", "|---|---|---|---|"]
-    shown: list[str] = []
+def always_better(stress: Stress) -> dict[tuple[str, str], str]:
+    """Return where one activation beats the other in every seed: ``{(setting, LReLU): winner}``.
+
+    Higher validation accuracy, or finishing where the other one diverges.
+    """
+    found = {}
     for setting, groups in stress.items():
-        finished = {
-            n: r[r["diverged_after"].isna()]["validation_accuracy"] for n, r in groups.items()
-        }
-        lost = {name: len(runs) - len(finished[name]) for name, runs in groups.items()}
+        relu = groups["ReLU"]["validation_accuracy"].where(groups["ReLU"]["diverged_after"].isna())
+        for name, runs in list(groups.items())[1:]:
+            leaky = runs["validation_accuracy"].where(runs["diverged_after"].isna())
+            if (relu.fillna(-1) < leaky.fillna(-1)).all():
+                found[setting, name] = name
+            elif (relu.fillna(-1) > leaky.fillna(-1)).all():
+                found[setting, name] = "ReLU"
+    return found
+
+
+def stress(stress: Stress) -> str:
+    """Say in which settings one activation is better in every seed, on validation data."""
+    lines = ["| 설정 | 비교 | 차이의 최솟값 ~ 최댓값 | 시드별 우열 |", "|---|---|---|---|"]
+    better = always_better(stress)
+    for setting, groups in stress.items():
+        ends = {n: r[r["diverged_after"].isna()]["validation_accuracy"] for n, r in groups.items()}
+        lost = {name: len(runs) - len(ends[name]) for name, runs in groups.items()}
         for name in list(groups)[1:]:
+            difference = (ends[name] - ends["ReLU"]).dropna()
+            higher = int((difference > 0).sum())
+            word = f"높음 {higher}, 낮음 {int((difference < 0).sum())}"
             if lost[name] or lost["ReLU"]:
-                text, word = (
-                    f"발산: {name} {lost[name]}회, ReLU {lost['ReLU']}회",
-                    "평균을 견줄 수 없음",
+                word += f", 발산 {name} {lost[name]} / ReLU {lost['ReLU']}"
+            if winner := better.get((setting, name)):
+                word += f": **모두 {winner}**"
+            low_high = "–"
+            if len(difference):
+                low_high = f"{points(difference.min(), 1)} ~ {points(difference.max(), 1)}"
+            lines.append(f"| {setting} | {name} − ReLU | {low_high} | {word} |")
+    found = []
+    for name in list(next(iter(stress.values())))[1:]:
+        for winner, other in ((name, "ReLU"), ("ReLU", name)):
+            settings = [s for (s, n), who in better.items() if n == name and who == winner]
+            if settings:
+                found.append(
+                    f"모든 시드에서 {winner}가 {other}보다 나은 설정: {', '.join(settings)}."
                 )
-            else:
-                interval = mean_interval((finished[name] - finished["ReLU"]).to_numpy())
-                text = interval_points(interval)
-                word = "차이를 보일 수 없음"
-                if interval.excludes_zero:
-                    word = f"**{name if interval.mean > 0 else 'ReLU'}가 낫다**"
-                    shown += [] if setting in shown else [setting]
-            lines.append(f"| {setting} | {name} − ReLU | {text} | {word} |")
-    found = (
-        f"활성화 함수의 차이가 드러난 설정은 {', '.join(shown)}이다."
-        if shown
-        else "찾아본 설정 가운데 활성화 함수의 차이가 드러난 것은 없다."
-    )
-    return "시드별로 짝지은 차이는 다음과 같다.\n\n" + "\n".join(lines) + "\n\n" + found
+    summary = " ".join(found) or "찾아본 설정 가운데 모든 시드에서 한쪽이 나은 것은 없다."
+    return "\n".join(lines) + "\n\n" + summary + survivors(stress)
 
 
-def readme_table(results: Sequence[Mapping[str, Any]], rows: pd.DataFrame) -> str:
-    """Return the README's table from the two results files and the study."""
-    lines = [
-        "| 구현 | 활성화 함수 | 훈련 | 검증 | **테스트** | 여러 시드의 테스트 | 이전 보고서 |",
-        "|---|---|---:|---:|---:|---:|---:|",
-    ]
-    for result in results:
-        framework = result["framework"]
-        seeds = by_alpha(rows, framework, "test_accuracy")
-        for name in EARLIER[framework]:  # ReLU first, however a JSON file orders its keys
-            run = result["runs"][name]
-            activation = "ReLU" if name == "ReLU" else f"LReLU({result['recipe']['alpha']:g})"
-            v = seeds[activation]
-            lines.append(
-                f"| {'NumPy' if framework == 'numpy' else 'PyTorch'} | {activation} | "
-                f"{run['train_accuracy']:.2%} | {run['validation_accuracy']:.2%} | "
-                f"**{run['test_accuracy']:.2%}** | {100 * v.mean():.2f} ± {100 * v.std():.2f}% ({len(v)}개) | "
-                f"{EARLIER[framework][name]:.2%} |"
+def survivors(stress: Stress) -> str:
+    """Name a setting in which many ReLU units die and the accuracy is good all the same."""
+    for setting, groups in stress.items():
+        relu = groups["ReLU"]
+        relu = relu[relu["diverged_after"].isna()]
+        if len(relu) == 0:
+            continue
+        dead, median = final_dead_fraction(relu), relu["validation_accuracy"].median()
+        if dead >= 0.1 and median >= 0.95:
+            return (
+                f" 다만 '{setting}'에서 ReLU는 유닛의 {dead:.0%}가 죽고도 검증 정확도의 중앙값이 {median:.1%}이므로, 죽은 유닛이 "
+                "많다고 반드시 정확도가 무너지는 것은 아니다."
             )
-    return "\n".join(lines)
+    return ""

@@ -25,7 +25,7 @@ NUMBERS = ["alpha", "seed", *COLUMNS[5:14]]
 
 
 class StudyError(Exception):
-    """The study's file does not belong to this plan; the message says what to do."""
+    """The study cannot be read or go on; the message says why and what to do."""
 
 
 def complete_text(path: Path) -> str:
@@ -78,7 +78,7 @@ def is_sound(row: list[str]) -> bool:
 
 
 def select(rows: pd.DataFrame, framework: str, recipe: Recipe) -> pd.DataFrame:
-    """Return the finished runs of one recipe, one row a seed, in the order of the seeds.
+    """Return the runs of one recipe, also diverged ones, one row a seed, in the order of the seeds.
 
     Raises
     ------
@@ -151,12 +151,12 @@ def paired(groups: dict[str, pd.Series]) -> dict[str, pd.Series]:
     return {name: (v - relu).dropna() for name, v in groups.items() if name != "ReLU"}
 
 
-def dead_unit_curves(rows: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
+def dead_unit_curves(rows: pd.DataFrame, framework: str) -> dict[str, NDArray[np.float64]]:
     """Return the dead fraction, mean over seeds: arrays (epochs + 1, hidden layers)."""
     return {
         name: np.mean([[[float(f) for f in epoch.split("|")] for epoch in cell.split()]
                        for cell in cells], axis=0)
-        for name, cells in by_alpha(rows, "numpy", "dead_units").items()
+        for name, cells in by_alpha(rows, framework, "dead_units").items()
     }  # fmt: skip
 
 

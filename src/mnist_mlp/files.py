@@ -1,0 +1,32 @@
+"""Where the notebooks are, and how files are read and written so that nothing half-done is left."""
+
+import os
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+NOTEBOOKS = {"scratch": "01_scratch_mlp", "framework": "02_framework_mlp"}
+
+
+class ReportError(Exception):
+    """A report cannot be built; the message says why and where."""
+
+
+def read_notebook(path: Path) -> NotebookNode:
+    """Read a notebook file, or raise :class:`ReportError`."""
+    try:
+        nb: NotebookNode = nbformat.read(path, as_version=4)
+        nbformat.validate(nb)
+    except Exception as error:  # nbformat raises many types for what is no notebook
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ReportError(f"{path} cannot be read as a notebook: {reason}") from error
+    return nb
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a temporary file and rename it, so that a crash never leaves half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
