@@ -177,3 +177,13 @@ def test_a_busy_process_lives_as_long_as_its_block() -> None:
     with notebooks.busy_core() as process:
         assert process.poll() is None
     assert process.poll() is not None
+
+
+def test_the_readme_quotes_the_stored_benchmark() -> None:
+    folder = Path(report.__file__).parent
+    details = json.loads((folder / "details.json").read_text(encoding="utf-8"))
+    medians = training.medians(details)
+    assert json.loads((folder / "results.json").read_text(encoding="utf-8")) == medians
+    readme = (folder.parent / "README.md").read_text(encoding="utf-8")
+    assert report.section(details, medians) in readme
+    training.check_losses(details["threads"]["1"])  # nobody skipped work
