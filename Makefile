@@ -16,6 +16,7 @@ help:
 	@echo "make colab      dist/에 업로드만 하면 되는 단일 파일 노트북을 만든다"
 	@echo "make bench      속도 측정: benchmarks/results.json"
 	@echo "make torture    데이터 해독과 내려받기를 2만 개가 넘는 입력으로 시험한다"
+	@echo "make clean      가상 환경과 만든 보고서를 지운다"
 
 .venv/.installed: requirements.txt constraints.txt pyproject.toml
 	$(PYTHON) -m venv --clear .venv
@@ -29,7 +30,7 @@ test: .venv/.installed
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2 --dist loadfile
 
 study: .venv/.installed
 	$(PY) -m mnist_mlp.study $(ARGS)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mnist_mlp.checks import LOSS_LIMIT, WEIGHT_LIMIT, Agreement
-from mnist_mlp.evaluation import Interval, Result, mcnemar
+from mnist_mlp.evaluation import Interval, Result, largest_top3_gap, mcnemar, shared_top3
 from mnist_mlp.recipe import Recipe
 
 FINAL_CONSONANT = set("013678")  # their Korean reading ends in one: 영 일 삼 육 칠 팔
@@ -134,10 +134,7 @@ def top3_table(result: Result) -> str:
 
 def top3(first: Result, second: Result) -> list[str]:
     """Read the top-3 images: how certain, how different, which images both networks chose."""
-    shared = [
-        len({s.index for s in a} & {s.index for s in b})
-        for a, b in zip(first.top3, second.top3, strict=True)
-    ]
+    shared = shared_top3(first, second)
     everything = [s for r in (first, second) for best in r.top3 for s in best]
     lowest = min(everything, key=lambda s: s.log_probability)
     wrong = [
@@ -146,11 +143,6 @@ def top3(first: Result, second: Result) -> list[str]:
         for digit, best in enumerate(r.top3)
         for s in best
         if s.label != digit
-    ]
-    gaps = [
-        abs(a.probability - b.probability)
-        for x, y in zip(first.top3, second.top3, strict=True)
-        for a, b in zip(x, y, strict=True)
     ]
     none = [str(digit) for digit, count in enumerate(shared) if count == 0]
     same = [str(digit) for digit, count in enumerate(shared) if count == len(first.top3[0])]
@@ -162,7 +154,7 @@ def top3(first: Result, second: Result) -> list[str]:
     ]
     return [
         f"**확률의 크기.** 순위에 오른 {len(everything)}장의 확률은 가장 낮은 것도 1 − {lowest.shortfall:.1e}이다. "
-        f"같은 순위끼리 비교한 두 망의 확률 차이는 가장 커도 {max(gaps):.1e}이다. "
+        f"같은 순위끼리 비교한 두 망의 확률 차이는 가장 커도 {largest_top3_gap(first, second):.1e}이다. "
         + (
             "순위에 오른 이미지의 정답은 모두 그 클래스와 같다."
             if not wrong

@@ -1,15 +1,22 @@
 """The verdicts on the earlier report's claims, the answer, and the README's table."""
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mnist_mlp.commentary import interval_points, settled
-from mnist_mlp.evaluation import Interval, Result, mean_interval
-from mnist_mlp.study_commentary import Stress, always_better, seed_disagreement
-from mnist_mlp.study_rows import by_alpha, final_dead_fraction, mistakes
+from mnist_mlp.evaluation import (
+    Interval,
+    Result,
+    largest_top3_gap,
+    mean_interval,
+    shared_top3,
+)
+from mnist_mlp.study_commentary import Stress, always_better
+from mnist_mlp.study_rows import by_alpha, disagreements, final_dead_fraction
 
 EARLIER = {
     "numpy": {"ReLU": 0.9701, "LReLU": 0.9682},
@@ -33,24 +40,18 @@ def claims(
 
     ``difference`` and ``first_epoch_difference`` are paired LReLU - ReLU over seeds, test accuracy
     and validation accuracy after one epoch; ``relu_errors`` and ``pair_errors`` are the mistakes of
-    ReLU's seeds and of the pair that this notebook trained; ``dead`` is the largest mean fraction
+    ReLU's seeds and of one stored pair of the same seed; ``dead`` is the largest mean fraction
     of dead ReLU units with the chosen recipe, ``stress`` the search for where they matter.
     """
     recall = [np.diag(r.confusion) for r in (first, second)]
     relu_better, lrelu_better = (int(np.sum(a > b)) for a, b in (recall, recall[::-1]))
-    shared = sum(
-        len({s.index for s in a} & {s.index for s in b})
-        for a, b in zip(first.top3, second.top3, strict=True)
-    )
+    shared = sum(shared_top3(first, second))
     shortfall = max(s.shortfall for r in (first, second) for best in r.top3 for s in best)
-    gap = max(
-        abs(a.probability - b.probability)
-        for x, y in zip(first.top3, second.top3, strict=True)
-        for a, b in zip(x, y, strict=True)
-    )
+    gap = largest_top3_gap(first, second)
     old = EARLIER[framework]
     bound = 1e-7 if framework == "numpy" else 1e-3
     h = [r.run.history for r in (first, second)]
+    after = min(1, len(h[0].train_loss) - 1)  # the first epoch, unless there was none
     settle = [settled(c.validation_loss) for c in h]
     settings = always_better(stress)
     for_relu, for_lrelu = (
@@ -63,10 +64,10 @@ def claims(
         if len(runs := groups["ReLU"][groups["ReLU"]["diverged_after"].isna()])
     }
     deadest = max(most_dead, key=lambda setting: most_dead[setting])
-    between_seeds = seed_disagreement(relu_errors)
-    a, b = (mistakes(cell) for cell in pair_errors)
-    between_activations = sum(a.get(i) != b.get(i) for i in set(a) | set(b))
-    after = min(1, len(h[0].train_loss) - 1)  # the first epoch, unless there was none
+    between_seeds = float(np.mean([disagreements(*two) for two in combinations(relu_errors, 2)]))
+    between_activations = disagreements(*pair_errors)
+    only_activation = between_activations > between_seeds
+    lower_loss = h[1].validation_loss[after] < h[0].validation_loss[after]
     fast = min(c.train_accuracy[after] for c in h)
     undecided = (
         "판정 불가" if not difference.excludes_zero else ("반박" if difference.mean > 0 else "확인")
@@ -84,17 +85,20 @@ def claims(
          f"같은 순위끼리의 최대 차이 {gap:.1e}"),
         ("상위 3장은 두 활성화 함수에서 대부분 다르다", "확인" if shared < 15 else "반박",
          f"30장 가운데 공통 {shared}장"),
-        ("활성화 함수가 다르면 이미지가 다르게 학습된다", "정정",
+        ("활성화 함수가 다르면 이미지가 다르게 학습된다", "확인" if only_activation else "정정",
          f"답이 다른 이미지: 활성화 함수만 바꾼 두 망 {between_activations}장, 같은 ReLU에서 시드만 바꾼 두 망 "
-         f"평균 {between_seeds:.0f}장. 시드만 바뀌어도 달라지므로 활성화 함수 탓이라고만 할 수 없다"),
+         f"평균 {between_seeds:.0f}장"
+         + ("" if only_activation else ". 시드만 바뀌어도 달라지므로 활성화 함수 탓이라고만 할 수 없다")),
         ("검증 손실은 둘 다 비슷한 시기에 일정해진다", "판정 불가",
-         f"시드 0 한 번에서 검증 손실이 최솟값의 5% 안에 계속 머무는 것은 ReLU {settle[0]} 에폭, LReLU {settle[1]} 에폭부터이다. "
+         f"시드 {first.run.seed} 한 번에서 검증 손실이 최솟값의 5% 안에 계속 머무는 것은 ReLU {settle[0]} 에폭, LReLU {settle[1]} 에폭부터이다. "
          "한 번의 실행이라 일반화할 수 없다"),
         ("한 에폭 뒤에 정확도가 50%를 넘으므로 학습이 빠르다", "정정" if fast > 0.5 else "반박",
          f"한 에폭 뒤 훈련 정확도 {fast:.2%} 이상인 것은 맞다. 그러나 시그모이드와 견주지 않았으므로 활성화 함수 "
          "덕분이라는 근거는 아니다"),
-        ("LReLU가 처음부터 손실이 작다", "판정 불가" if not first_epoch_difference.excludes_zero else
-         ("확인" if first_epoch_difference.mean > 0 else "반박"),
+        ("LReLU가 처음부터 손실이 작다",
+         "판정 불가" if not first_epoch_difference.excludes_zero
+         or lower_loss != (first_epoch_difference.mean > 0)
+         else "확인" if lower_loss else "반박",
          f"검증 손실은 학습 전에 ReLU {h[0].validation_loss[0]:.3f}, LReLU {h[1].validation_loss[0]:.3f}, 한 에폭 뒤에 "
          f"{h[0].validation_loss[after]:.4f}, {h[1].validation_loss[after]:.4f}이다. 여러 시드에서 첫 에폭 뒤 검증 정확도의 차이는 "
          f"{interval_points(first_epoch_difference)}"),

@@ -112,6 +112,23 @@ def evaluate_run(name: str, run: Run, dataset: Dataset) -> Result:
     )
 
 
+def shared_top3(first: Result, second: Result) -> list[int]:
+    """Return for each class how many images are among the best of both networks."""
+    return [
+        len({s.index for s in a} & {s.index for s in b})
+        for a, b in zip(first.top3, second.top3, strict=True)
+    ]
+
+
+def largest_top3_gap(first: Result, second: Result) -> float:
+    """Return the largest difference of probabilities between images of one class and rank."""
+    return max(
+        abs(a.probability - b.probability)
+        for x, y in zip(first.top3, second.top3, strict=True)
+        for a, b in zip(x, y, strict=True)
+    )
+
+
 @dataclass(frozen=True)
 class Interval:
     """A mean with its standard deviation over n runs and a confidence interval."""

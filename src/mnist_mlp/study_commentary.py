@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mnist_mlp.commentary import interval_points, particle, points
 from mnist_mlp.evaluation import Interval, Result, mcnemar, mean_interval, seeds_to_detect
 from mnist_mlp.study_plan import CHOSEN, LADDER
-from mnist_mlp.study_rows import final_dead_fraction, mistakes
+from mnist_mlp.study_rows import disagreements, final_dead_fraction, mistakes
 
 Stress = Mapping[str, Mapping[str, pd.DataFrame]]
 """``{setting: {activation: rows by seed}}``, ReLU first."""
@@ -90,27 +90,15 @@ def one_pair(relu: str, lrelu: str, n_test: int, names: tuple[str, str], seed: i
     correct = np.ones((2, n_test), bool)
     correct[0, list(first)] = False
     correct[1, list(second)] = False
-    guesses = [i for i in set(first) | set(second) if first.get(i) != second.get(i)]
     test = mcnemar(correct[0], correct[1])
     conclusion = "다르다고 볼 근거가 있다" if test.p_value < 0.05 else "다르다고 볼 근거가 없다"
     both = len(set(first) & set(second))
     return (
-        f"**이미지별 불일치.** 시드 {seed}의 두 망은 {n_test:,}장 가운데 {len(guesses)}장에서 답이 다르다. "
+        f"**이미지별 불일치.** 시드 {seed}의 두 망은 {n_test:,}장 가운데 {disagreements(relu, lrelu)}장에서 답이 다르다. "
         f"{names[0]}만 맞힌 것이 {test.only_first}장, {names[1]}만 맞힌 것이 {test.only_second}장이며 정확 맥니마 검정의 p값은 "
         f"{particle(f'{test.p_value:.3f}', '으로/로')}, 유의수준 5%에서 두 망의 오류율이 {conclusion}. 두 망이 함께 틀린 이미지는 "
         f"{both}장이다({names[0]}는 모두 {len(first)}장, {names[1]}는 모두 {len(second)}장을 틀렸다)."
     )
-
-
-def seed_disagreement(cells: Sequence[str]) -> float:
-    """Return the mean number of test images on which two seeds of one recipe disagree."""
-    wrong = [mistakes(cell) for cell in cells]
-    counts = [
-        sum(a.get(i) != b.get(i) for i in set(a) | set(b))
-        for k, a in enumerate(wrong)
-        for b in wrong[k + 1 :]
-    ]
-    return float(np.mean(counts))
 
 
 def dead_units(curves: Mapping[str, NDArray[np.float64]]) -> str:

@@ -160,6 +160,12 @@ def dead_unit_curves(rows: pd.DataFrame, framework: str) -> dict[str, NDArray[np
     }  # fmt: skip
 
 
+def disagreements(first: str, second: str) -> int:
+    """Return on how many test images the networks of two ``errors`` cells answer differently."""
+    a, b = mistakes(first), mistakes(second)
+    return sum(a.get(image) != b.get(image) for image in set(a) | set(b))
+
+
 def mistakes(cell: str) -> dict[int, int]:
     """Return the wrongly classified test images of a row: ``{image: predicted class}``."""
     return {int(image): int(guess) for image, guess in (pair.split(":") for pair in cell.split())}
