@@ -15,7 +15,7 @@ help:
 	@echo "make grade      두 노트북을 깨끗한 커널에서 다시 실행해 채점한다"
 	@echo "make colab      dist/에 업로드만 하면 되는 단일 파일 노트북을 만든다"
 	@echo "make bench      속도 측정: benchmarks/results.json"
-	@echo "make torture    데이터 해독과 내려받기를 2만 개가 넘는 입력으로 시험한다"
+	@echo "make torture    무작위 입력 2만 개, 강제 종료, 다른 환경, 변이로 시험한다"
 	@echo "make clean      가상 환경과 만든 보고서를 지운다"
 
 .venv/.installed: requirements.txt constraints.txt pyproject.toml
@@ -46,7 +46,7 @@ bench: .venv/.installed
 	$(PY) -m benchmarks.scaling
 
 torture: .venv/.installed
-	TORTURE=1 $(PY) -m pytest tests/test_data.py tests/torture_data.py tests/test_study.py
+	$(PY) tests/reliability.py $(ARGS)
 
 clean:
 	rm -rf .venv reports dist

@@ -1,7 +1,6 @@
 """What the training benchmark found: JSON files, a Markdown table, Korean sentences, a figure."""
 
 import json
-import re
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -96,16 +95,8 @@ def sentences(medians: dict[str, dict[str, float]]) -> list[str]:
 
 
 def section(details: dict[str, Any], medians: dict[str, dict[str, float]]) -> str:
-    """Return the README's section about speed, between its markers."""
-    text = "\n\n".join([table(details), *sentences(medians)])
-    return f"<!-- speed -->\n{text}\n<!-- /speed -->"
-
-
-def update_readme(readme: Path, text: str) -> None:
-    """Put the section into the README in place of the one that is there."""
-    old = readme.read_text(encoding="utf-8")
-    new = re.sub(r"<!-- speed -->.*<!-- /speed -->", lambda _: text, old, flags=re.DOTALL)
-    readme.write_text(new, encoding="utf-8")
+    """Return the README's section about speed."""
+    return "\n\n".join([table(details), *sentences(medians)])
 
 
 def colour(name: str) -> str:

@@ -24,6 +24,7 @@ from benchmarks import notebooks, scaling_report
 from benchmarks.contestants import FULL, Scratch
 from benchmarks.workers import Worker, machine, save_split
 from mnist_mlp.data import Split, load
+from mnist_mlp.files import replace_section
 from mnist_mlp.recipe import Recipe, minibatches
 from mnist_mlp.scratch import Trainer
 
@@ -114,6 +115,8 @@ def by_runs(split: Split, counts: Sequence[int], images: int, rounds: int) -> di
             for _ in range(max(counts))
         ]
         asks = [lambda worker=worker: worker.ask("epoch") for worker in workers]
+        for worker in workers:  # all have started before anything is timed
+            worker.ask("epoch")
         epochs = [Scratch(split, FULL, seed).epoch for seed in range(max(counts))]
         return {
             "threads": medians({n: timed(epochs[:n]) for n in counts}, rounds),
@@ -153,7 +156,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     (options.output / "scaling.json").write_text(text + "\n", encoding="utf-8")
     figure = scaling_report.figure(found)
     figure.savefig(options.output / "scaling.png", dpi=150, metadata={"Software": None})
-    print(*scaling_report.sentences(found), sep="\n\n")
+    if options.output == FOLDER and not options.no_notebooks:
+        replace_section(FOLDER.parent / "README.md", "scaling", scaling_report.section(found))
+    print(scaling_report.section(found))
     return 0
 
 

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from mnist_mlp.commentary import particle
 from mnist_mlp.plots import BLUE, VERMILION, new_figure
 
 FLAT = 0.15
@@ -68,6 +69,13 @@ def sentences(found: dict[str, Any]) -> list[str]:
     return parts + [notebook(name, entry) for name, entry in found.get("notebooks", {}).items()]
 
 
+def section(found: dict[str, Any]) -> str:
+    """Return the README's section about scaling: a list."""
+    where = found["machine"]
+    head = f"{where['processor']}, 코어 {where['cores']}개에서 NumPy 망을 잰 결과이다."
+    return "\n".join([head, "", *(f"- {sentence}" for sentence in sentences(found))])
+
+
 def batch_size(series: dict[str, float]) -> str:
     """Say how the time an image falls with the minibatch."""
     x, y = numbers(series)
@@ -83,8 +91,9 @@ def width(series: dict[str, float]) -> str:
     """Say how the time an image grows with the hidden layer."""
     x, y = numbers(series)
     weights = [784 * w + w * (w // 2) + (w // 2) * 10 for w in x]
+    widest = particle(f"{x[-1]:,}", "으로/로")
     return (
-        f"은닉층이 {x[0]:,}에서 {x[-1]:,}으로 넓어지면 가중치는 {weights[-1] / weights[0]:.0f}배, "
+        f"은닉층이 {x[0]:,}에서 {widest} 넓어지면 가중치는 {weights[-1] / weights[0]:.0f}배, "
         f"이미지 한 장의 학습 시간은 {y[-1] / y[0]:.0f}배가 된다({y[0]:.0f} µs에서 {y[-1]:.0f} µs)."
     )
 
@@ -135,7 +144,7 @@ def under_load(found: dict[str, dict[str, float]]) -> str:
 def notebook(name: str, entry: dict[str, float]) -> str:
     """Say what a notebook needs."""
     return (
-        f"노트북 {name}은 {entry['seconds']:.0f}초가 걸리고 "
+        f"노트북 {name}는 {entry['seconds']:.0f}초가 걸리고 "
         f"메모리를 최대 {entry['peak_gb']:.2f} GB 쓰며, "
         f"코어 하나가 바쁘면 {entry['slowdown']:.1f}배 느려진다."
     )

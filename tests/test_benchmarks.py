@@ -187,3 +187,5 @@ def test_the_readme_quotes_the_stored_benchmark() -> None:
     readme = (folder.parent / "README.md").read_text(encoding="utf-8")
     assert report.section(details, medians) in readme
     training.check_losses(details["threads"]["1"])  # nobody skipped work
+    scaling_found = json.loads((folder / "scaling.json").read_text(encoding="utf-8"))
+    assert scaling_report.section(scaling_found) in readme

@@ -2,6 +2,7 @@
 
 import errno
 import gzip
+import math
 import os
 import pwd
 import tempfile
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
 from torture_data import (  # noqa: F401  (the properties run here in small)
     CLOSED,
     NAMES,
@@ -128,6 +130,29 @@ def test_a_bad_file_is_refused_with_its_name_its_fault_and_a_way_out(
     assert message.endswith("Delete it and download it again.")
 
 
+# The headers of other data sets of this format: shape, type code, and what is said of the file.
+RELATIVES = {
+    "Fashion-MNIST, KMNIST: t10k-images": (0x08, (10_000, 28, 28), None),
+    "Fashion-MNIST, KMNIST: t10k-labels": (0x08, (10_000,), None),
+    "QMNIST: test images": (0x08, (60_000, 28, 28), None),
+    "QMNIST: labels with 8 columns of int32": (0x0C, (60_000, 8), "begins with"),
+    "EMNIST letters: train-images": (0x08, (124_800, 28, 28), "claims the shape"),
+}
+
+
+@pytest.mark.parametrize("relative", RELATIVES)
+def test_a_file_of_another_data_set_is_decoded_or_refused(tmp_path: Path, relative: str) -> None:
+    code, shape, expected = RELATIVES[relative]
+    content = bytearray(header(*shape)) + bytes(math.prod(shape) * (4 if code == 0x0C else 1))
+    content[2] = code
+    path = tmp_path / "t10k-ubyte.gz"
+    path.write_bytes(gzip.compress(content, 1))
+    if expected:
+        assert expected in refusal(path)
+    else:
+        assert data.read_idx(path).shape == shape
+
+
 def test_what_is_not_a_readable_file_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,7 +160,9 @@ def test_what_is_not_a_readable_file_is_refused(
     loop.symlink_to(loop)
     os.mkfifo(tmp_path / "fifo")
     fill(tmp_path, {"forbidden": idx(LABELS)})
-    assert "No such file" in refusal(tmp_path / "missing")
+    missing = refusal(tmp_path / "missing")
+    assert "No such file" in missing
+    assert "Errno" not in missing
     assert "not a regular file" in refusal(tmp_path)
     assert "not a regular file" in refusal(tmp_path / "fifo")  # opening it would never return
     assert "symbolic links" in refusal(loop)
@@ -210,12 +237,21 @@ def test_the_name_mnist_needs_all_four_contents(
     assert data.load(file_path=files_of(tmp_path, arrays)).name == "idx-files"
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32, 3**32, 2**33 - 1])
+def test_a_seed_out_of_range_is_refused(seed: int) -> None:
+    with pytest.raises(data.DatasetError, match=rf"The seed is {seed}\. Use a whole number"):
+        data.load("sklearn-digits", seed=seed)
+
+
 def test_the_seed_chooses_the_validation_images_and_nothing_else(tmp_path: Path) -> None:
     arrays = four_arrays()
     paths = files_of(tmp_path, arrays)
     first, same, other = (data.load(file_path=paths, seed=seed) for seed in (0, 0, 1))
     check_splits(other, arrays)
     np.testing.assert_array_equal(first.validation.images, same.validation.images)
+    default = data.load(file_path=paths)
+    np.testing.assert_array_equal(first.validation.images, default.validation.images)
+    data.load(file_path=paths, seed=2**32 - 1)
     assert not np.array_equal(first.validation.images, other.validation.images)
 
 
@@ -243,6 +279,9 @@ def test_files_in_the_wrong_places_are_refused(
     # Unknown labels of the wrong set can only be told by their number.
     known = canonical or case != "labels of the other set"
     assert "swapped" in message if known else "100 images but 20 labels" in message
+    if "smaller" in message:
+        i, j = ORDERS[case][0], ORDERS[case][2]
+        assert f"{paths[i]} (training) is smaller than {paths[j]} (test)" in message
 
 
 def test_known_files_in_the_wrong_place_are_named_even_where_the_sizes_fit(
@@ -319,6 +358,8 @@ def test_unpacked_files_and_the_other_spelling_are_found() -> None:
     names = [NAMES[0] + ".gz", NAMES[1], NAMES[2].replace("-idx", ".idx"), NAMES[3]]
     fill(Path(), {name: idx(array) for name, array in zip(names, arrays, strict=True)})
     check_splits(data.load(), arrays)
+    fill(Path(), {NAMES[0]: b"not read: the .gz comes first"})
+    check_splits(data.load(), arrays)
 
 
 @pytest.mark.parametrize("place", ["named", "repo/data", "cwd/data", "cwd"])
@@ -337,8 +378,9 @@ def test_what_the_user_supplied_is_never_passed_over(
     paths[1].unlink()
     paths[2].unlink()
     assert f"lacks {NAMES[1]}.gz, {NAMES[2]}.gz. Add what is missing" in load_refusal(None)
-    paths[0].unlink()
     paths[3].unlink()
+    assert f"has {NAMES[0]}.gz but lacks {NAMES[1]}.gz" in load_refusal(None)
+    paths[0].unlink()
     if place == "named":
         assert "MNIST_DIR" in load_refusal(None)  # the folder is empty
     else:
@@ -365,6 +407,9 @@ def test_the_embedded_digits_are_enlarged_exactly_and_their_test_set_is_fixed() 
         assert labels.tolist() == [enlarged[row] for row in rows]
     np.testing.assert_array_equal(datasets[0].test.images, datasets[1].test.images)
     assert not np.array_equal(datasets[0].train.images, datasets[1].train.images)
+    target = load_digits().target
+    split = train_test_split(np.arange(1797), test_size=0.2, stratify=target, random_state=0)
+    assert datasets[0].test.labels.tolist() == target[np.sort(split[1])].tolist()
 
 
 def test_the_banner_says_why_and_what_to_do_and_is_the_same_each_time(
@@ -419,6 +464,11 @@ def redirect_for_ever(request: Request, body: bytes) -> None:
     request.head(302, Location=request.path, Content_Length=0)
 
 
+def redirect_with_a_damaged_body(request: Request, body: bytes) -> None:
+    request.head(302, Location="http://[", Content_Encoding="gzip", Content_Length=5)
+    request.wfile.write(b"Z\0")
+
+
 def trickle(request: Request, body: bytes) -> None:
     request.head(Content_Length=len(body))
     while request.wait(0.05):
@@ -449,6 +499,7 @@ FAULTS: dict[str, tuple[Reply, str, int]] = {  # reply, what the banner says, re
     "trickle": (trickle, "연결되지 않거나 응답이 끊김", 1),
     "trickle of headers": (trickle_headers, "연결되지 않거나 응답이 끊김", 1),
     "redirect for ever": (redirect_for_ever, "받을 수 없음 (302)", 4 * 31),
+    "damaged redirect": (redirect_with_a_damaged_body, "받을 수 없음 (RequestException)", 4),
     "flood": (flood, "MNIST 파일이 아닌 내용", 4),
 }
 
@@ -521,6 +572,10 @@ def read_only(*_: object, **__: object) -> None:
     raise OSError(errno.EROFS, "Read-only file system")
 
 
+def nameless(*_: object) -> None:
+    raise OSError
+
+
 def test_a_cache_that_cannot_be_written_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -537,6 +592,10 @@ def test_a_cache_that_cannot_be_written_is_reported(
             patch.setattr(tempfile, "NamedTemporaryFile", read_only)
             assert data.load().name == "sklearn-digits"
         assert "다운로드 캐시를 쓸 수 없음 (Read-only file system)" in capsys.readouterr().out
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "write_bytes", nameless)
+            assert data.load().name == "sklearn-digits"
+        assert "다운로드 캐시를 쓸 수 없음 (OSError)" in capsys.readouterr().out
         (tmp_path / "file").touch()
         monkeypatch.setenv("MNIST_CACHE", str(tmp_path / "file"))
         assert data.load().name == "sklearn-digits"
@@ -563,6 +622,20 @@ def test_without_a_home_directory_the_cache_is_a_temporary_folder(
         assert data.load().name == "mnist"
     assert {path.name for path in (tmp_path / "mnist-mlp").iterdir()} == set(files)
     assert list(Path().iterdir()) == []  # in particular no folder called "~"
+
+
+def test_without_settings_the_public_mirrors_fill_the_cache_of_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = make_canonical(monkeypatch, four_arrays())
+    for name in ("MNIST_CACHE", "MNIST_MIRRORS"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home" / ".cache"))
+    with mirror(files, good) as server:
+        monkeypatch.setattr(data, "MIRRORS", f"{CLOSED} {server.url}")
+        assert data.load().name == "mnist"
+    assert {path.name for path in (tmp_path / "home").rglob("*.gz")} == set(files)
 
 
 def test_two_processes_may_download_into_one_cache(

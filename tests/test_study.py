@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster
+from torture_data import CASES
 
 from mnist_mlp import scratch, study, study_plan, study_rows
 from mnist_mlp.data import load
@@ -168,6 +169,7 @@ def test_a_study_killed_at_random_moments_ends_with_the_same_file(
             process.kill()
             process.wait()
             kills -= 1
+            CASES["test_a_study_killed_at_random_moments_ends_with_the_same_file"] += 1
             with contextlib.suppress(ProcessLookupError):  # the workers that it left behind
                 os.killpg(process.pid, signal.SIGKILL)
             assert kept <= complete_rows(path) <= set(expected.splitlines(keepends=True))

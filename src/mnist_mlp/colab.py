@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from mnist_mlp.files import NOTEBOOKS, ReportError, read_notebook, write_atomically
+from mnist_mlp.files import NOTEBOOKS, ReportError, read_notebook, speak_utf8, write_atomically
 from mnist_mlp.report import TOOLS
 
 FOLDER = "mnist-mlp-files"
@@ -89,4 +89,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    speak_utf8()
     sys.exit(main())

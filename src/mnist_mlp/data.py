@@ -267,12 +267,17 @@ def _get(url: str) -> bytes:
 
     content = bytearray()
     identity = {"Accept-Encoding": "identity"}  # the .gz itself, not unpacked on the way
-    with requests.get(url, stream=True, timeout=TIMEOUT, headers=identity) as response:
-        response.raise_for_status()
-        for chunk in response.iter_content(1 << 16):
-            content.extend(chunk)
-            if len(content) > MAX_DOWNLOAD:
-                raise ValueError(f"{url} is longer than any MNIST file")
+    try:
+        with requests.get(url, stream=True, timeout=TIMEOUT, headers=identity) as response:
+            response.raise_for_status()
+            for chunk in response.iter_content(1 << 16):
+                content.extend(chunk)
+                if len(content) > MAX_DOWNLOAD:
+                    raise ValueError(f"{url} is longer than any MNIST file")
+    except (OSError, ValueError):  # all that requests documents, and the one above
+        raise
+    except Exception as error:  # urllib3's own, on a redirect with a damaged body
+        raise requests.RequestException(error) from error
     return bytes(content)
 
 

@@ -1,6 +1,9 @@
 """Where the notebooks are, and how files are read and written so that nothing half-done is left."""
 
 import os
+import re
+import sys
+from io import TextIOWrapper
 from pathlib import Path
 
 import nbformat
@@ -30,3 +33,23 @@ def write_atomically(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
+
+
+def replace_section(path: Path, name: str, body: str) -> None:
+    """Put text between the markers ``<!-- name -->`` and ``<!-- /name -->`` of a Markdown file."""
+    text, count = re.subn(
+        rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)",
+        lambda markers: markers[1] + body + "\n" + markers[2],
+        path.read_text(encoding="utf-8"),
+        flags=re.DOTALL,
+    )
+    if count != 1:
+        raise ReportError(f"{path} must hold <!-- {name} --> and <!-- /{name} --> once each")
+    write_atomically(path, text)
+
+
+def speak_utf8() -> None:
+    """Let a command print Korean, and any path, where the locale says ASCII (``LANG=C``)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="surrogateescape")

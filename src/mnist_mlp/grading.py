@@ -24,7 +24,7 @@ from nbclient.exceptions import CellTimeoutError
 from nbclient.util import ensure_async
 from nbformat import NotebookNode
 
-from mnist_mlp.files import NOTEBOOKS, ReportError, read_notebook, write_atomically
+from mnist_mlp.files import NOTEBOOKS, ReportError, read_notebook, speak_utf8, write_atomically
 from mnist_mlp.report import override
 from mnist_mlp.rubric import TOLERANCE, Item, Rerun, judge, place, tags
 
@@ -229,4 +229,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    speak_utf8()
     sys.exit(main())

@@ -21,7 +21,14 @@ from nbclient.exceptions import CellControlSignal, DeadKernelError
 from nbformat import NotebookNode
 
 from mnist_mlp.conclusions import readme_table
-from mnist_mlp.files import NOTEBOOKS, ReportError, read_notebook, write_atomically
+from mnist_mlp.files import (
+    NOTEBOOKS,
+    ReportError,
+    read_notebook,
+    replace_section,
+    speak_utf8,
+    write_atomically,
+)
 from mnist_mlp.html_page import summary, to_html
 from mnist_mlp.notebook import OUTPUT_VARIABLE
 from mnist_mlp.study_rows import STUDY_FILE, StudyError, read_rows
@@ -112,6 +119,19 @@ def source_hash(nb: NotebookNode) -> str:
     return digest.hexdigest()
 
 
+def report_folder(root: Path) -> Path:
+    """Return ``root/reports``, or a new temporary folder where that cannot be written; say so."""
+    folder = root / "reports"
+    try:
+        folder.mkdir(exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        other = Path(tempfile.mkdtemp(prefix="mnist-mlp-"))
+        print(f"알림: {folder}에 쓸 수 없어({error.strerror}) 보고서를 {other}에 저장합니다.")
+        return other
+
+
 def print_pdf(page: Path) -> Path:
     """Print an HTML page to a PDF beside it with Chromium."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -137,19 +157,12 @@ def print_pdf(page: Path) -> Path:
 
 
 def update_readme(root: Path) -> None:
-    """Put the table of the committed results between the markers of the README, if it has them."""
+    """Put the table of the committed results into the README, if it has a place for it."""
     readme = root / "README.md"
-    text = readme.read_text(encoding="utf-8") if readme.exists() else ""
-    if "<!-- results -->" not in text:
-        return
-    files = [root / "figures" / f"results_{kind}.json" for kind in NOTEBOOKS]
-    results = [json.loads(file.read_text(encoding="utf-8")) for file in files]
-    table = f"<!-- results -->\n{readme_table(results, read_rows())}\n<!-- /results -->"
-    pattern = r"<!-- results -->.*?<!-- /results -->"
-    text, count = re.subn(pattern, lambda _: table, text, flags=re.DOTALL)
-    if count != 1:
-        raise ReportError(f"{readme} must hold <!-- results --> and <!-- /results --> once each")
-    write_atomically(readme, text)
+    if readme.exists() and "<!-- results -->" in readme.read_text(encoding="utf-8"):
+        files = [root / "figures" / f"results_{kind}.json" for kind in NOTEBOOKS]
+        results = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+        replace_section(readme, "results", readme_table(results, read_rows()))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -176,13 +189,14 @@ def main(arguments: list[str] | None = None) -> int:
 def run(command: str, root: Path) -> None:
     """Do one command for both notebooks, one after the other: each uses all cores."""
     figures = root / "figures"
+    reports = report_folder(root) if command in {"report", "html"} else root / "reports"
     if command == "report":  # the committed figures and results stay as they are
-        figures = root / "reports" / "figures"
+        figures = reports / "figures"
         os.environ[OUTPUT_VARIABLE] = str(figures.resolve())
     if folder := os.environ.get("MNIST_DIR"):  # kernels start in the notebooks' folder
         os.environ["MNIST_DIR"] = str(Path(folder).expanduser().resolve())
     for name in NOTEBOOKS.values():
-        source, page = root / "notebooks" / f"{name}.ipynb", root / "reports" / f"{name}.html"
+        source, page = root / "notebooks" / f"{name}.ipynb", reports / f"{name}.html"
         if command == "pdf":
             print(print_pdf(page))
             continue
@@ -198,9 +212,10 @@ def run(command: str, root: Path) -> None:
     if command == "notebooks":
         update_readme(root)
     if command in {"report", "html"}:
-        write_atomically(root / "reports" / "index.html", summary(figures))
-        print(root / "reports" / "index.html")
+        write_atomically(reports / "index.html", summary(figures))
+        print(reports / "index.html")
 
 
 if __name__ == "__main__":
+    speak_utf8()
     sys.exit(main())

@@ -23,7 +23,7 @@ import numpy as np
 
 from mnist_mlp.data import DatasetError, load
 from mnist_mlp.evaluation import evaluate_run
-from mnist_mlp.files import write_atomically
+from mnist_mlp.files import speak_utf8, write_atomically
 from mnist_mlp.recipe import DivergedError, History
 from mnist_mlp.study_plan import Task, plan
 from mnist_mlp.study_rows import COLUMNS, STUDY_FILE, StudyError, complete_text, read_rows
@@ -189,4 +189,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    speak_utf8()
     sys.exit(main())
