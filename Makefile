@@ -30,7 +30,7 @@ test: .venv/.installed
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy
-	$(PY) -m pytest -n 2 --dist loadfile
+	$(PY) -m pytest -n 2 --dist loadgroup
 
 study: .venv/.installed
 	$(PY) -m mnist_mlp.study $(ARGS)

@@ -58,7 +58,7 @@ CLASSES: dict[str, Tests] = {  # in Korean, for the README
             "test_every_cell_twice", "test_a_cell_left_out", "test_backwards_asks",
         ]
     },
-    "두 노트북을 동시에 실행": {"test_places": ["test_both_notebooks_at_once"]},
+    "두 노트북을 동시에 실행": {"test_notebooks": ["test_two_runs_are_byte_identical"]},
     "PyTorch가 없는 Python 3.12와 3.13": {"torture_environments": ["test_another_interpreter"]},
     "허용하는 가장 낮은 판과 가장 새로운 판의 패키지": {
         "torture_environments": ["test_the_oldest_and_the_newest"]

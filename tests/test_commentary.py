@@ -69,11 +69,19 @@ def test_top3_text_names_an_image_of_another_class() -> None:
 
 
 def test_curves_text_finds_the_lowest_validation_loss_and_the_gap() -> None:
-    text = "\n".join(commentary.curves(result("ReLU", {}), result("LReLU", {})))
+    first, second = result("ReLU", {}), result("LReLU", {})
+    text = "\n".join(commentary.curves(first, second))
     assert "ReLU의 검증 손실은 2 에폭에서 0.1000으로 가장 낮고" in text
     assert "끝까지 최솟값의 5% 안에 머물지 못한다(마지막에는 그보다 20.0% 높다)" in text
     assert "3 에폭 가운데 ReLU의 훈련 손실이 더 낮은 것은 0번" in text  # both are the same
-    assert "2배와 2배이므로 두 망 모두 훈련 데이터에 과적합되어 있다" in text
+    assert "2배와 2배로 일반화 간격이 크다" in text
+    assert "ReLU와 LReLU의 검증 손실은 최솟값을 지나 다시 커졌다" in text
+    for r in (first, second):
+        r.run.history.validation_loss[-1] = 0.0999  # the last epoch is the best
+        r.run.history.train_loss[-1] = 0.04
+    text = "\n".join(commentary.curves(first, second))
+    assert "과적합은 보이지 않는다" in text
+    assert "다시 커졌다" not in text
     assert "+2.50%p" in text  # 0.99 - 0.965
 
 

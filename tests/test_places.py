@@ -1,6 +1,6 @@
-"""Odd places, odd orders of the cells, and company: the report still comes out.
+"""Odd places and odd orders of the cells: the report still comes out.
 
-``TORTURE=1`` tries each place alone too, leaves out each cell once, and runs ten pairs.
+``TORTURE=1`` tries each place alone too, and leaves out each cell once.
 """
 
 import os
@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import nbformat
 import pytest
 from nbclient import NotebookClient
-from torture_data import CASES, CLOSED, TORTURE
+from torture_data import CLOSED, TORTURE
 
 from mnist_mlp import report
 from mnist_mlp.files import NOTEBOOKS, read_notebook
@@ -193,45 +192,3 @@ def test_backwards_asks_for_the_cells_above_and_forwards_works_again(name: str) 
     assert len(found) > 10
     assert {kind for kind, _ in found} == {"NameError"}
     assert all(message.endswith(HINT) for _, message in found)
-
-
-# ---- company
-
-
-def execute(name: str, output: Path) -> Any:
-    """Execute a notebook by the README's papermill command; return it."""
-    target = output / f"{name}.ipynb"
-    command = ["-m", "papermill", "--no-progress-bar", f"notebooks/{name}.ipynb", str(target)]
-    parameters = [text for item in SHORT.items() for text in ("-p", *map(str, item))]
-    subprocess.run(
-        [sys.executable, *command, *parameters],
-        cwd=ROOT, env=os.environ | {OUTPUT_VARIABLE: str(output)}, check=True,
-        capture_output=True, timeout=300,
-    )  # fmt: skip
-    return nbformat.read(target, as_version=4)
-
-
-def outputs(nb: Any) -> list[Any]:
-    return [cell.outputs for cell in nb.cells if cell.cell_type == "code"]
-
-
-def test_both_notebooks_at_once_give_what_each_gives_alone(tmp_path: Path) -> None:
-    alone = tmp_path / "alone"
-    alone.mkdir()
-    expected = [execute(name, alone) for name in NOTEBOOKS.values()]
-    for nb in expected:
-        tags = [cell.metadata.get("tags", []) for cell in nb.cells]
-        assert tags.index(["injected-parameters"]) == tags.index(["parameters"]) + 1
-        results = nb.cells[tags.index(["results"])].outputs[0].data["application/json"]
-        assert (results["dataset"], results["recipe"]["epochs"]) == ("sklearn-digits", 1)
-    for pair in range(10 if TORTURE else 1):
-        together = tmp_path / f"pair {pair}"
-        together.mkdir()
-        with ThreadPoolExecutor(2) as pool:
-            found = list(pool.map(execute, NOTEBOOKS.values(), [together] * 2))
-        assert list(map(outputs, found)) == list(map(outputs, expected))
-        saved = [path for path in alone.iterdir() if path.suffix in {".png", ".json"}]
-        assert len(saved) > 10
-        for path in saved:
-            assert (together / path.name).read_bytes() == path.read_bytes()
-        CASES["test_both_notebooks_at_once_give_what_each_gives_alone"] += 1

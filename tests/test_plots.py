@@ -18,7 +18,8 @@ def texts(figure: Figure) -> list[str]:
 
 def test_confusion_writes_counts_rates_and_signed_differences() -> None:
     figure = plots.confusion(RELU, LRELU, "mnist")
-    counts, _, rates, _, difference, errors = figure.axes
+    counts, _, rates, _ = figure.axes
+    difference, errors = plots.confusion_difference(RELU, LRELU, "mnist").axes
     assert [t.get_text() for t in counts.texts[:10]] == ["18", "", "", "", "", "", "2", "", "", ""]
     assert rates.texts[0].get_text() == "90.0"
     assert [t.get_text() for t in difference.texts if t.get_text()] == ["+1", "-1"]

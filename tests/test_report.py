@@ -371,7 +371,7 @@ def test_index_shows_four_networks_and_counts_images(root: Path) -> None:
     assert len(rows) == 4
     assert "NumPy는 9,845장, PyTorch는 9,842장을 맞혔다. NumPy가 3장(0.03%p) 많다." in index
     assert "두 수가 같다." in index
-    assert "표준오차가 약 12장" in index  # sqrt(10000 * 0.985 * 0.015) = 12.2
+    assert "정답 수 하나의 표준오차는 약 12장" in index  # sqrt(10000 * 0.985 * 0.015) = 12.2
     assert {a["href"] for a in html.select(".cards a")} == {
         *("01_scratch_mlp.html", "02_framework_mlp.html")
     }

@@ -20,6 +20,14 @@ def particle(number: int | str, pair: str) -> str:
     return f"{number}{after_consonant if consonant else after_vowel}"
 
 
+def power(value: float) -> str:
+    r"""Format a small number for a sentence: ``power(2.9e-8)`` is ``$2.9 \times 10^{-8}$``."""
+    if value == 0:
+        return "0"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"${mantissa} \\times 10^{{{int(exponent)}}}$"
+
+
 def points(difference: float, digits: int = 2) -> str:
     """Format a difference of fractions in percentage points, with its sign."""
     return f"{100 * difference:+.{digits}f}%p".replace("-", "−")
@@ -77,7 +85,7 @@ def confusion(first: Result, second: Result) -> list[str]:
             if widest
             else ""
         )
-        + " ".join(hardest(r) for r in (first, second)),
+        + hardest(first, second),
         "**자주 나오는 혼동.** " + " ".join(frequent_confusions(r) for r in (first, second)),
         f"**같은 이미지로 비교하기.** {first.name}만 맞힌 이미지는 {test.only_first}장, "
         f"{second.name}만 맞힌 이미지는 {test.only_second}장이다. 두 망의 오류율이 같다면 이 "
@@ -96,12 +104,18 @@ def digits(classes: Sequence[int], pair: str) -> str:
     return joined + particle(last, pair)
 
 
-def hardest(result: Result) -> str:
-    """Name the class with the most errors."""
-    errors = result.confusion.sum(axis=1) - np.diag(result.confusion)
-    worst = [int(digit) for digit in np.flatnonzero(errors == errors.max())]
-    return (
-        f"{result.name}가 가장 많이 틀린 클래스는 {digits(worst, '으로/로')}, {errors.max()}장이다."
+def hardest(first: Result, second: Result) -> str:
+    """Name the class in which each network makes most errors."""
+    errors = [r.confusion.sum(axis=1) - np.diag(r.confusion) for r in (first, second)]
+    worst = [[int(digit) for digit in np.flatnonzero(e == e.max())] for e in errors]
+    if worst[0] == worst[1] and len(worst[0]) == 1:
+        return (
+            f"두 망 모두 클래스 {particle(worst[0][0], '을/를')} 가장 많이 틀렸다"
+            f"({first.name} {errors[0].max()}장, {second.name} {errors[1].max()}장)."
+        )
+    return " ".join(
+        f"{r.name}가 가장 많이 틀린 클래스는 {digits(w, '으로/로')}, {e.max()}장이다."
+        for r, w, e in zip((first, second), worst, errors, strict=True)
     )
 
 
@@ -124,7 +138,7 @@ def top3_table(result: Result) -> str:
     """Return the table of the three highest probabilities of every class, all digits."""
     rows = [
         "| 클래스 | 1위 확률 | 2위 확률 | 3위 확률 | 1위의 1 − p | 3위의 1 − p |",
-        "|---:|---|---|---|---|---|",
+        "|---:|---|---|---|---:|---:|",
     ]
     for digit, best in enumerate(result.top3):
         values = " | ".join(repr(s.probability) for s in best)
@@ -153,8 +167,8 @@ def top3(first: Result, second: Result) -> list[str]:
         for x, y in ((first.top3, second.top3), (second.top3, first.top3))
     ]
     return [
-        f"**확률의 크기.** 순위에 오른 {len(everything)}장의 확률은 가장 낮은 것도 1 − {lowest.shortfall:.1e}이다. "
-        f"같은 순위끼리 비교한 두 망의 확률 차이는 가장 커도 {largest_top3_gap(first, second):.1e}이다. "
+        f"**확률의 크기.** 순위에 오른 {len(everything)}장 가운데 확률이 가장 낮은 것은 1에서 {power(lowest.shortfall)} 모자란다. "
+        f"같은 순위끼리 비교한 두 망의 확률 차이는 가장 커도 {power(largest_top3_gap(first, second))}이다. "
         + (
             "순위에 오른 이미지의 정답은 모두 그 클래스와 같다."
             if not wrong
@@ -215,9 +229,17 @@ def compared(first: Result, second: Result) -> str:
         f"{b.train_loss[-1]:.4f}이고, 검증 손실은 각각 {a.validation_loss[-1]:.4f}, {b.validation_loss[-1]:.4f}이다."
     )
     if min(ratios) > 2:
+        text += f" 마지막 검증 손실이 훈련 손실의 {ratios[0]:.0f}배와 {ratios[1]:.0f}배로 일반화 간격이 크다. "
+        rising = [
+            r.name
+            for r, h in ((first, a), (second, b))
+            if min(h.validation_loss) < h.validation_loss[-1]
+        ]
         text += (
-            f" 검증 손실이 훈련 손실의 {ratios[0]:.0f}배와 {ratios[1]:.0f}배이므로 두 망 모두 훈련 데이터에 과적합되어 있다. "
-            "훈련 손실을 더 줄여도 그만큼 검증 손실이 줄지는 않는다."
+            f"{'와 '.join(rising)}의 검증 손실은 최솟값을 지나 다시 커졌다. 그 뒤의 학습은 과적합이다."
+            if rising
+            else f"다만 검증 손실도 마지막 에폭에 가장 낮으므로, {len(a.train_loss) - 1} 에폭 안에서 검증 손실이 다시 커지는 "
+            "과적합은 보이지 않는다."
         )
     return text
 
@@ -238,11 +260,9 @@ def settling(result: Result) -> str:
         if near < len(loss)
         else "끝까지 최솟값의 5% 안에 머물지 못한다"
     )
-    tail = (
-        "마지막 에폭이 가장 낮다" if best == len(loss) - 1 else f"마지막에는 그보다 {end:.1%} 높다"
-    )
+    tail = "" if best == len(loss) - 1 else f"(마지막에는 그보다 {end:.1%} 높다)"
     lowest = particle(f"{loss[best]:.4f}", "으로/로")
-    return f"{result.name}의 검증 손실은 {best} 에폭에서 {lowest} 가장 낮고, {stays}({tail})."
+    return f"{result.name}의 검증 손실은 {best} 에폭에서 {lowest} 가장 낮고, {stays}{tail}."
 
 
 def gap(result: Result) -> str:
@@ -262,9 +282,9 @@ def one_run(first: Result, second: Result) -> str:
     half = [1.96 * np.sqrt(r.test_accuracy * (1 - r.test_accuracy) / n) for r in (first, second)]
     difference = abs(first.test_accuracy - second.test_accuracy)
     return (
-        f"테스트 이미지가 {n:,}장이므로 정확도 하나의 95% 오차는 약 ±{100 * max(half):.2f}%p이다. 그러나 두 망은 같은 "
+        f"테스트 이미지가 {n:,}장이므로 정확도 하나의 95% 오차 한계는 약 ±{100 * max(half):.2f}%p이다. 그러나 두 망은 같은 "
         f"이미지로 평가하므로, 차이 {100 * difference:.2f}%p는 이 오차와 견주지 않고 6절에서 이미지를 짝지어 검정한다. 시드를 "
-        "바꾸면 초기 가중치, 미니배치 순서, 드롭아웃이 모두 바뀐다. 그래서 활성화 함수 자체의 우열은 9절의 시드 연구에서 다룬다."
+        "바꾸면 훈련/검증 분할, 초기 가중치, 미니배치 순서, 드롭아웃이 모두 바뀐다. 그래서 활성화 함수 자체의 우열은 9절의 시드 연구에서 다룬다."
     )
 
 
@@ -272,8 +292,9 @@ def agreement(curves: Mapping[str, Agreement], recipe: Recipe) -> list[str]:
     """Say how closely two implementations agree in float64, and where float32 parts."""
     exact = {name: c for name, c in curves.items() if name.endswith("float64")}
     single = {name: c for name, c in curves.items() if name.endswith("float32")}
-    loss = max(max(c.loss) for c in exact.values())
-    weights = max(max(c.weights) for c in exact.values())
+    # np.max, unlike max, passes an undefined value on, and that is below no limit.
+    loss = float(np.max([c.loss for c in exact.values()]))
+    weights = float(np.max([c.weights for c in exact.values()]))
     steps = len(next(iter(exact.values())).loss)
     partings, parted = [], False
     for name, c in single.items():
@@ -284,7 +305,7 @@ def agreement(curves: Mapping[str, Agreement], recipe: Recipe) -> list[str]:
             if len(apart)
             else "끝까지 $10^{-5}$을 넘지 않으며"
         )
-        partings.append(f"{name.split(',')[0]}에서는 {when} 마지막에 {c.weights[-1]:.1e}")
+        partings.append(f"{name.split(',')[0]}에서는 {when} 마지막에 {power(c.weights[-1])}")
     inputs = steps * recipe.batch_size * sum(recipe.hidden)
     reason = (
         " 갈라지는 까닭은 다음과 같이 짐작한다(부호가 바뀌는 순간을 직접 재지는 않았다). 은닉 유닛의 입력은 모두 약 "
@@ -296,7 +317,7 @@ def agreement(curves: Mapping[str, Agreement], recipe: Recipe) -> list[str]:
     )
     passed = loss < LOSS_LIMIT and weights < WEIGHT_LIMIT
     return [
-        f"**float64.** 미니배치 {steps}개를 학습하는 동안 손실의 차이는 가장 커도 {loss:.1e}, 가중치의 상대 차이는 {weights:.1e}이다. "
+        f"**float64.** 미니배치 {steps}개를 학습하는 동안 손실의 차이는 가장 커도 {power(loss)}, 가중치의 상대 차이는 {power(weights)}이다. "
         + ("기준을 만족하므로, 손으로 쓴 역전파와 자동 미분은 반올림 오차 범위 안에서 같은 값을 낸다."
            if passed else "**기준을 넘었다.** 두 구현 가운데 하나가 다른 계산을 하고 있다."),
         f"**float32.** 가중치의 상대 차이는 {', '.join(partings)}이다."

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mnist_mlp.commentary import interval_points, settled
+from mnist_mlp.commentary import interval_points, power, settled
 from mnist_mlp.evaluation import (
     Interval,
     Result,
@@ -32,16 +32,16 @@ def claims(
     difference: Interval,
     first_epoch_difference: Interval,
     relu_errors: Sequence[str],
-    pair_errors: tuple[str, str],
+    lrelu_errors: Sequence[str],
     dead: float,
     stress: Stress,
 ) -> str:
     """Return the table of the earlier report's claims with a verdict and its evidence.
 
     ``difference`` and ``first_epoch_difference`` are paired LReLU - ReLU over seeds, test accuracy
-    and validation accuracy after one epoch; ``relu_errors`` and ``pair_errors`` are the mistakes of
-    ReLU's seeds and of one stored pair of the same seed; ``dead`` is the largest mean fraction
-    of dead ReLU units with the chosen recipe, ``stress`` the search for where they matter.
+    and validation accuracy after one epoch; ``relu_errors`` and ``lrelu_errors`` are the mistakes
+    of the same seeds in the same order; ``dead`` is the largest mean fraction of dead ReLU units
+    with the chosen recipe, ``stress`` the search for where they matter.
     """
     recall = [np.diag(r.confusion) for r in (first, second)]
     relu_better, lrelu_better = (int(np.sum(a > b)) for a, b in (recall, recall[::-1]))
@@ -53,11 +53,6 @@ def claims(
     h = [r.run.history for r in (first, second)]
     after = min(1, len(h[0].train_loss) - 1)  # the first epoch, unless there was none
     settle = [settled(c.validation_loss) for c in h]
-    settings = always_better(stress)
-    for_relu, for_lrelu = (
-        list(dict.fromkeys(s for (s, _), who in settings.items() if (who == "ReLU") == relu))
-        for relu in (True, False)
-    )
     most_dead = {
         setting: final_dead_fraction(runs)
         for setting, groups in stress.items()
@@ -65,9 +60,13 @@ def claims(
     }
     deadest = max(most_dead, key=lambda setting: most_dead[setting])
     between_seeds = float(np.mean([disagreements(*two) for two in combinations(relu_errors, 2)]))
-    between_activations = disagreements(*pair_errors)
+    pairs = zip(relu_errors, lrelu_errors, strict=True)
+    between_activations = float(np.mean([disagreements(*pair) for pair in pairs]))
     only_activation = between_activations > between_seeds
-    lower_loss = h[1].validation_loss[after] < h[0].validation_loss[after]
+    lower_before, lower_loss = (
+        h[1].validation_loss[e] < h[0].validation_loss[e] for e in (0, after)
+    )
+    always, both_ways = reversals(stress)
     fast = min(c.train_accuracy[after] for c in h)
     undecided = (
         "판정 불가" if not difference.excludes_zero else ("반박" if difference.mean > 0 else "확인")
@@ -77,37 +76,36 @@ def claims(
          f"이번 실행 {first.test_accuracy:.4f} 대 {second.test_accuracy:.4f}; 시드 연구 LReLU − ReLU "
          f"{interval_points(difference)}"),
         ("클래스별로도 ReLU가 더 정확하다",
-         "확인" if relu_better == 10 else "정정" if relu_better > lrelu_better else "반박",
-         f"더 많이 맞힌 클래스는 ReLU {relu_better}개, LReLU {lrelu_better}개, 같은 클래스 {10 - relu_better - lrelu_better}개"),
+         "확인" if relu_better == 10 else "정정" if relu_better > lrelu_better
+         else "반박" if lrelu_better == 10 else "판정 불가",
+         f"시드 {first.run.seed} 한 번에서 더 많이 맞힌 클래스는 ReLU {relu_better}개, LReLU {lrelu_better}개, 같은 클래스 "
+         f"{10 - relu_better - lrelu_better}개"),
         ("상위 3장의 확률이 모두 99% 이상이다", "확인" if shortfall <= 0.01 else "반박",
-         f"가장 낮은 확률 1 − {shortfall:.1e}"),
-        (f"두 망의 상위 확률 차이는 {bound:g}보다 작다", "확인" if gap < bound else "반박",
-         f"같은 순위끼리의 최대 차이 {gap:.1e}"),
+         f"가장 낮은 확률은 1에서 {power(shortfall)} 모자란다"),
+        (f"두 망의 상위 확률 차이는 {np.format_float_positional(bound)}보다 작다", "확인" if gap < bound else "반박",
+         f"같은 순위끼리의 최대 차이 {power(gap)}"),
         ("상위 3장은 두 활성화 함수에서 대부분 다르다", "확인" if shared < 15 else "반박",
          f"30장 가운데 공통 {shared}장"),
         ("활성화 함수가 다르면 이미지가 다르게 학습된다", "확인" if only_activation else "정정",
-         f"답이 다른 이미지: 활성화 함수만 바꾼 두 망 {between_activations}장, 같은 ReLU에서 시드만 바꾼 두 망 "
-         f"평균 {between_seeds:.0f}장"
+         f"답이 다른 이미지는 같은 시드에서 활성화 함수를 바꾼 두 망이 평균 {between_activations:.0f}장, 같은 ReLU에서 시드만 바꾼 두 망이 "
+         f"평균 {between_seeds:.0f}장이다"
          + ("" if only_activation else ". 시드만 바뀌어도 달라지므로 활성화 함수 탓이라고만 할 수 없다")),
         ("검증 손실은 둘 다 비슷한 시기에 일정해진다", "판정 불가",
          f"시드 {first.run.seed} 한 번에서 검증 손실이 최솟값의 5% 안에 계속 머무는 것은 ReLU {settle[0]} 에폭, LReLU {settle[1]} 에폭부터이다. "
          "한 번의 실행이라 일반화할 수 없다"),
         ("한 에폭 뒤에 정확도가 50%를 넘으므로 학습이 빠르다", "정정" if fast > 0.5 else "반박",
-         f"한 에폭 뒤 훈련 정확도 {fast:.2%} 이상인 것은 맞다. 그러나 시그모이드와 견주지 않았으므로 활성화 함수 "
+         f"한 에폭 뒤 훈련 정확도는 두 망 모두 {fast:.2%} 이상이다. 그러나 시그모이드와 견주지 않았으므로 활성화 함수 "
          "덕분이라는 근거는 아니다"),
         ("LReLU가 처음부터 손실이 작다",
          "판정 불가" if not first_epoch_difference.excludes_zero
          or lower_loss != (first_epoch_difference.mean > 0)
-         else "확인" if lower_loss else "반박",
-         f"검증 손실은 학습 전에 ReLU {h[0].validation_loss[0]:.3f}, LReLU {h[1].validation_loss[0]:.3f}, 한 에폭 뒤에 "
-         f"{h[0].validation_loss[after]:.4f}, {h[1].validation_loss[after]:.4f}이다. 여러 시드에서 첫 에폭 뒤 검증 정확도의 차이는 "
-         f"{interval_points(first_epoch_difference)}"),
+         else "정정" if lower_loss != lower_before else "확인" if lower_loss else "반박",
+         f"검증 손실은 학습 전에 {'L' * lower_before}ReLU가 더 낮고(ReLU {h[0].validation_loss[0]:.3f}, LReLU "
+         f"{h[1].validation_loss[0]:.3f}) 한 에폭 뒤에 {'L' * lower_loss}ReLU가 더 낮다({h[0].validation_loss[after]:.4f}, "
+         f"{h[1].validation_loss[after]:.4f}). 여러 시드에서 첫 에폭 뒤 검증 정확도의 차이는 {interval_points(first_epoch_difference)}"),
         ("ReLU에는 활성화되지 않는 유닛이 생길 위험이 있다", "확인" if max(dead, *most_dead.values()) > 0.02 else "반박",
          f"이 레시피에서는 평균 최대 {dead:.2%}이지만, '{deadest}'에서는 {most_dead[deadest]:.0%}까지 생긴다(01번 노트북 9절)"),
-        ("어느 쪽이 항상 더 좋다고 말할 수 없다", "확인" if for_relu and for_lrelu else "판정 불가",
-         "조건에 따라 우열이 바뀐다: 모든 시드에서 ReLU가 나은 설정"
-         f"({', '.join(for_relu)})과 LReLU가 나은 설정({', '.join(for_lrelu)})이 모두 있다(01번 노트북 9절)"
-         if for_relu and for_lrelu else "우열이 뒤바뀌는 설정을 찾지 못했다"),
+        ("어느 쪽이 항상 더 좋다고 말할 수 없다", "확인" if both_ways else "판정 불가", always),
     ]  # fmt: skip
     if framework == "numpy":  # the earlier report said this of the framework's network only
         table = [row for row in table if not row[0].startswith("LReLU가 처음부터")]
@@ -115,6 +113,28 @@ def claims(
     return "\n".join(
         lines + [f"| {claim} | **{word}** | {reason} |" for claim, word, reason in table]
     )
+
+
+def reversals(stress: Stress) -> tuple[str, bool]:
+    """Say where ReLU, and where the same LReLU, is better in every seed; whether there are both."""
+    winners = always_better(stress)
+    said, never, both_ways = [], [], False
+    for name in dict.fromkeys(activation for _, activation in winners):
+        for_relu, for_lrelu = (
+            [s for (s, n), who in winners.items() if n == name and who == better]
+            for better in ("ReLU", name)
+        )
+        if for_relu and for_lrelu:
+            both_ways = True
+            said.append(
+                f"모든 시드에서 ReLU가 {name}보다 나은 설정({', '.join(for_relu)})과 {name}가 ReLU보다 나은 설정"
+                f"({', '.join(for_lrelu)})이 모두 있다(01번 노트북 9.2절)"
+            )
+        elif not for_lrelu:
+            never.append(f"{name}가 모든 시드에서 ReLU보다 나은 설정은 없다")
+    if not both_ways:
+        return "우열이 뒤바뀌는 설정을 찾지 못했다", False
+    return ". ".join([*said, *never]), True
 
 
 def conclusion(
@@ -132,8 +152,11 @@ def conclusion(
     intervals = {n: mean_interval(v.to_numpy()) for n, v in groups.items()}
     difference = intervals[name]
     if difference.excludes_zero:
-        better = name if difference.mean > 0 else "ReLU"
-        answer = f"이 망과 데이터, 이 레시피에서는 {better}가 낫다. 평균 차이는 {interval_points(difference)}이다."
+        better, worse = (name, "ReLU") if difference.mean > 0 else ("ReLU", name)
+        answer = (
+            f"이 망과 데이터, 이 레시피에서는 {better}가 {worse}보다 낫다. {name} − ReLU의 평균 차이는 "
+            f"{interval_points(difference)}이다."
+        )
     else:
         bound = 100 * max(abs(difference.low), abs(difference.high))
         answer = (
@@ -147,13 +170,13 @@ def conclusion(
     ]
     gain = mean_interval(recipe_gain.to_numpy())
     compared = (
-        f"견주어 보면, ReLU의 시드를 바꿀 때 테스트 정확도의 표준편차는 {100 * relu.std():.2f}%p이고, 학습률을 다시 고르지 않은 "
-        f"단순 SGD에서 지금의 레시피로 바꿀 때 검증 정확도의 변화는 {interval_points(gain)}이다(01번 노트북의 NumPy ReLU 망)."
+        f"견주어 보면, 01번 노트북의 NumPy ReLU 망에서 시드만 바꿀 때 테스트 정확도의 표준편차는 {100 * relu.std():.2f}%p이고, "
+        f"단순 SGD에서 (학습률을 다시 고르지 않고) 지금의 레시피로 바꿀 때 검증 정확도의 변화는 {interval_points(gain)}이다."
     )
+    if abs(gain.mean) > 2 * max(abs(i.mean) for i in intervals.values()):
+        compared += " 테스트와 검증으로 잰 자료는 다르지만, 활성화 함수의 차이보다 레시피의 효과가 훨씬 크다."
     reversed_in = [s for (s, n), who in always_better(stress).items() if n == who == "LReLU(0.3)"]
-    limits = "레시피는 ReLU와 LReLU(0.1)의 검증 정확도로 골랐다."
-    if name != "LReLU(0.1)":
-        limits += f" {name}에 맞추어 다시 고르면 차이가 달라질 수 있다."
+    limits = "레시피는 ReLU와 LReLU(0.1)의 검증 정확도로 골랐다. LReLU(0.3)에 맞추어 다시 고르면 그 차이는 달라질 수 있다."
     if reversed_in:
         limits += (
             f" 다른 조건({', '.join(reversed_in)})에서는 모든 시드에서 LReLU(0.3)가 ReLU보다 나았다. 어느 함수가 나은지는 망과 학습 "

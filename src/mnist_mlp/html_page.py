@@ -128,6 +128,10 @@ class Renderer(IPythonRenderer):
         self.page.toc.append((level, anchor, text))
         return f'<h{level} id="{escape(anchor)}">{text}</h{level}>\n'
 
+    def text(self, text: str) -> str:
+        """Keep a percentage and its particle ("21%가") on one line."""
+        return re.sub(r"%(?=[\uac00-\ud7a3])", "%\u2060", super().text(text))
+
     def table(self, text: str) -> str:
         """Put a table into a box that scrolls."""
         return f'<div class="scroll"><table>{text}</table></div>\n'
@@ -193,8 +197,9 @@ def compare(results: dict[str, dict[str, Any]]) -> list[str]:
     right = ours["runs"]["ReLU"]["test_accuracy"] * n
     error = math.sqrt(right * (1 - right / n))
     sentences.append(
-        f"테스트 이미지가 유한해서 정답 수에는 표준오차가 약 {error:.0f}장 있다. "
-        "여러 시드로 짝지어 견준 결과는 각 보고서의 시드 비교에 있다."
+        f"정답 수 하나의 표준오차는 약 {error:.0f}장이지만, 두 구현은 같은 이미지로 "
+        "평가했으므로 차이의 오차는 이와 다르다. "
+        "시드별로 짝지은 비교는 PyTorch 보고서의 9절에 있다."
     )
     return sentences
 

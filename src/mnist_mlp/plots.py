@@ -33,12 +33,10 @@ HEATMAP: dict[str, Any] = {
 matplotlib.rc("axes.spines", top=False, right=False)
 
 
-def new_figure(
-    rows: int, columns: int, size: tuple[float, float], width_ratios: list[float] | None = None
-) -> tuple[Figure, NDArray[Any]]:
+def new_figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, NDArray[Any]]:
     """Return a figure, kept out of pyplot's list, and its axes as a (rows, columns) array."""
     figure = Figure(figsize=size, layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False, width_ratios=width_ratios)
+    return figure, figure.subplots(rows, columns, squeeze=False)
 
 
 def activations(alphas: Sequence[float]) -> Figure:
@@ -62,22 +60,25 @@ def activations(alphas: Sequence[float]) -> Figure:
 
 
 def samples(images: NDArray[np.float32], labels: NDArray[np.int64], title: str) -> Figure:
-    """Draw the first ten images of every class, one class a row."""
-    figure, axes = new_figure(10, 10, (6.4, 6.6))
-    for digit, row in enumerate(axes):
-        for ax, image in zip(row, images[labels == digit], strict=False):
-            ax.imshow(image.reshape(28, 28), cmap="gray_r", vmin=0, vmax=1)
-        for ax in row:
-            ax.set(xticks=[], yticks=[])
-            ax.spines[:].set_visible(False)
-        row[0].set_ylabel(digit, rotation=0, labelpad=12, va="center")
-    figure.suptitle(title)
+    """Draw the first ten images of every class, one class a row, as one mosaic."""
+    mosaic = np.zeros((10, 10, 28, 28), np.float32)  # class, image, its rows and columns
+    for digit in range(10):
+        first = images[labels == digit][:10].reshape(-1, 28, 28)
+        mosaic[digit, : len(first)] = first
+    figure, axes = new_figure(1, 1, (6.4, 6.6))
+    ax = axes[0, 0]
+    pixels = mosaic.transpose(0, 2, 1, 3).reshape(280, 280)
+    ax.imshow(pixels, cmap="gray_r", vmin=0, vmax=1)
+    ax.set(title=title, ylabel="Class", xticks=[])
+    ax.set_yticks(28 * np.arange(10) + 13.5, [str(digit) for digit in range(10)])
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
     return figure
 
 
 def confusion(first: Result, second: Result, dataset: str) -> Figure:
-    """Draw counts and row rates of two confusion matrices, and their difference."""
-    figure, axes = new_figure(3, 2, (11, 15.6))
+    """Draw counts and row rates of two confusion matrices."""
+    figure, axes = new_figure(2, 2, (11, 10.6))
     # Errors are below 2 % of a row: a square-root-like scale keeps them visible beside 99 %.
     scale = PowerNorm(0.35, vmin=0, vmax=100)
     for column, result in enumerate((first, second)):
@@ -93,31 +94,34 @@ def confusion(first: Result, second: Result, dataset: str) -> Figure:
             name = result.run.recipe.activation
             ax.set_title(f"{name}: {kind}" + (f" ({correct})" if row == 0 else ""))
             label_classes(ax)
+    figure.suptitle(f"10x10 confusion matrix, test data ({dataset})", fontsize=13)
+    return figure
 
+
+def confusion_difference(first: Result, second: Result, dataset: str) -> Figure:
+    """Draw the difference of two confusion matrices, and the errors of each class."""
+    figure, (axes,) = new_figure(1, 2, (11, 5.4))
+    names = [result.run.recipe.activation for result in (first, second)]
     difference = second.confusion - first.confusion
     limit = max(1, int(np.abs(difference).max()))
-    ax = axes[2, 0]
     signed = np.vectorize(lambda v: f"{v:+d}" if v else "")(difference)
-    sns.heatmap(difference, ax=ax, cmap="PuOr", vmin=-limit, vmax=limit, annot=signed, fmt="",
+    sns.heatmap(difference, ax=axes[0], cmap="PuOr", vmin=-limit, vmax=limit, annot=signed, fmt="",
                 **HEATMAP)  # fmt: skip
-    names = [result.run.recipe.activation for result in (first, second)]
-    ax.set_title(f"Difference of counts: {names[1]} minus {names[0]}")
-    label_classes(ax)
+    axes[0].set_title(f"Difference of counts: {names[1]} minus {names[0]}")
+    label_classes(axes[0])
 
-    ax = axes[2, 1]
     classes = np.arange(len(difference))
-    for shift, result, name, colour in (
-        (-0.2, first, names[0], BLUE),
-        (0.2, second, names[1], VERMILION),
+    for shift, result, name, colour in zip(
+        (-0.2, 0.2), (first, second), names, COLOURS, strict=True
     ):
         errors = result.confusion.sum(axis=1) - np.diag(result.confusion)
-        bars = ax.bar(classes + shift, errors, 0.4, color=colour, label=name)
-        ax.bar_label(bars, fontsize=8)
-    ax.set(title="Errors by true class", xlabel="True class", ylabel="Images", xticks=classes)
-    ax.yaxis.get_major_locator().set_params(integer=True)
-    ax.margins(y=0.12)  # the legend stands above the tallest bar
-    ax.legend(frameon=False, ncols=2)
-    figure.suptitle(f"10x10 confusion matrix, test data ({dataset})", fontsize=13)
+        bars = axes[1].bar(classes + shift, errors, 0.4, color=colour, label=name)
+        axes[1].bar_label(bars, fontsize=8)
+    axes[1].set(title="Errors by true class", xlabel="True class", ylabel="Images", xticks=classes)
+    axes[1].yaxis.get_major_locator().set_params(integer=True)
+    axes[1].margins(y=0.12)  # the legend stands above the tallest bar
+    axes[1].legend(frameon=False, ncols=2)
+    figure.suptitle(f"Difference of the confusion matrices, test data ({dataset})", fontsize=13)
     return figure
 
 
@@ -136,10 +140,12 @@ def top3(first: Result, second: Result, images: NDArray[np.float32], dataset: st
 
     A thick green frame and "both" mark an image that is among the three best of both networks.
     """
-    figure, axes = new_figure(len(first.top3), 7, (9.8, 17), width_ratios=[1, 1, 1, 0.15, 1, 1, 1])
-    for ax in axes[:, 3]:
-        ax.set_axis_off()  # a gap between the two networks
-    axes = np.delete(axes, 3, axis=1)
+    # Places of its own: to arrange sixty axes by their texts takes longer than to draw them.
+    # Places by number: to arrange sixty axes by their texts takes as long as to draw them.
+    figure = Figure(figsize=(9.8, 17))
+    place = {"bottom": 0.025, "top": 0.965, "hspace": 0.35, "wspace": 0.25}
+    grids = [figure.add_gridspec(10, 3, **place, left=x, right=x + 0.45) for x in (0.04, 0.54)]
+    axes = np.hstack([grid.subplots(squeeze=False) for grid in grids])
     for digit, (left, right) in enumerate(zip(first.top3, second.top3, strict=True)):
         shared = {s.index for s in left} & {s.index for s in right}
         for ax, scored in zip(axes[digit], left + right, strict=True):
@@ -156,7 +162,9 @@ def top3(first: Result, second: Result, images: NDArray[np.float32], dataset: st
             axes[0, column + rank].set_title(
                 f"{result.run.recipe.activation}  #{rank + 1}", fontsize=10
             )
-    figure.suptitle(f"Top 3 score images of every class, test data ({dataset})", fontsize=13)
+    figure.suptitle(
+        f"Top 3 score images of every class, test data ({dataset})", fontsize=13, y=0.993
+    )
     return figure
 
 
@@ -203,7 +211,8 @@ def learning_curves(first: Result, second: Result, dataset: str) -> Figure:
         ax.set_xlabel("Epoch")
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(alpha=0.3)
-    loss.legend(frameon=False)
+    figure.legend(*loss.get_legend_handles_labels(), loc="outside upper center", ncols=4,
+                  frameon=False)  # fmt: skip
     difference.legend(frameon=False)
     return figure
 
@@ -237,7 +246,7 @@ def percent_by_recipe(
     """Draw a dot for each seed and the mean with its 95 % interval for each group."""
     for position, values in enumerate(groups.values()):
         spread = np.linspace(-0.12, 0.12, len(values))
-        ax.plot(position + spread, 100 * values, "o", ms=4, color=colour, alpha=0.45, mew=0)
+        ax.plot(position + spread, 100 * values, "o", ms=5.5, color=colour, alpha=0.8, mew=0)
         interval = mean_interval(100 * values.to_numpy())
         ax.errorbar(position + 0.25, interval.mean, interval.high - interval.mean, fmt="D", ms=5,
                     color="black", capsize=4)  # fmt: skip

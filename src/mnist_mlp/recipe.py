@@ -1,7 +1,8 @@
 """What both frameworks share: the recipe, the random draws, the learning curves and the result.
 
-ReLU and LReLU, NumPy and PyTorch use the same :class:`Recipe`, initial weights, minibatch order
-and dropout masks for the same seed, so that they differ in nothing but what is compared.
+ReLU and LReLU, NumPy and PyTorch use the same :class:`Recipe`, initial draws, minibatch order and
+dropout masks for the same seed. NumPy and PyTorch then start from the same weights; two activations
+from weights that differ by the factor of He initialisation alone.
 """
 
 import hashlib

@@ -51,7 +51,7 @@ LEAKY_FINALISTS = {name: replace(SEARCH[name], alpha=0.1) for name in FINALISTS}
 # Where could the activation matter? 5 epochs without dropout, everything else as chosen.
 SHORT = replace(CHOSEN, epochs=5, input_dropout=0.0, hidden_dropout=0.0)
 STRESS = {
-    "512-256 (기준)": SHORT,
+    "512-256": SHORT,
     "학습률 4배": replace(SHORT, lr=4 * SHORT.lr),
     "좁고 깊은 망 (16 × 8층)": replace(SHORT, hidden=(16,) * 8),
     "더 좁은 망 (8 × 8층)": replace(SHORT, hidden=(8,) * 8),

@@ -50,7 +50,7 @@ if (toc) {
 }
 
 // A box that scrolls must be reachable from the keyboard.
-const boxes = document.querySelectorAll('.scroll, pre');
+const boxes = document.querySelectorAll('.scroll, pre, figure');
 const reach = new ResizeObserver((entries) => entries.forEach(({ target }) => {
   if (target.scrollWidth > target.clientWidth || target.scrollHeight > target.clientHeight)
     target.tabIndex = 0;
