@@ -19,7 +19,7 @@ help:
 	@echo "make clean      가상 환경과 만든 보고서를 지운다"
 
 .venv/.installed: requirements.txt constraints.txt pyproject.toml
-	$(PYTHON) -m venv --clear .venv
+	test -x $(PY) || $(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@
 

@@ -165,7 +165,7 @@ def test_deleted_section(spoiled: Sabotage) -> None:
 def test_reworded_heading(spoiled: Sabotage) -> None:
     cell = spoiled.cell("c")
     cell.source = cell.source.replace("Training Loss graph", "Loss graph")
-    assert set(spoiled.failed()) == {"c-ReLU", "c-LReLU", "c-text"}
+    assert set(spoiled.failed()) == {"c-ReLU", "c-LReLU", "c-text", "text"}
 
 
 def test_sections_out_of_order(spoiled: Sabotage) -> None:
@@ -211,7 +211,7 @@ def test_edited_accuracy_is_caught_on_another_machine_too(spoiled: Sabotage) -> 
 def test_results_of_other_code(spoiled: Sabotage) -> None:
     """Outputs of a better network, pasted into a notebook whose code gives another."""
     run = spoiled.results()["runs"]["ReLU"]
-    run["confusion_matrix"] = np.diag(np.bincount(spoiled.again.found["labels"])).tolist()
+    run["confusion_matrix"] = np.diag(np.bincount(spoiled.again.found["test labels"])).tolist()
     run["history"]["test_accuracy"] = run["test_accuracy"] = 1.0
     failed = spoiled.failed()
     assert set(failed) == {"agree", "text"}
@@ -285,7 +285,7 @@ def test_impossible_top3_entry(spoiled: Sabotage, key: str, value: Any, message:
 
     spoiled.both(edit)
     failed = spoiled.failed()
-    assert set(failed) == {"b-ReLU"}
+    assert set(failed) - {"text"} == {"b-ReLU"}
     assert message in failed["b-ReLU"]
 
 
@@ -295,7 +295,7 @@ def test_hard_coded_accuracy(spoiled: Sabotage) -> None:
 
     spoiled.both(edit)
     failed = spoiled.failed()
-    assert set(failed) == {"a-LReLU", "text"}
+    assert set(failed) == {"a-LReLU", "c-LReLU", "text"}
     assert "테스트 정확도는 0.9999" in failed["a-LReLU"]
 
 
@@ -303,26 +303,26 @@ def test_hard_coded_confusion_matrix(spoiled: Sabotage) -> None:
     """Consistent with its accuracy and with the labels, but not with the network."""
 
     def edit(results: Any) -> None:
-        matrix = np.diag(np.bincount(spoiled.again.found["labels"]))
+        matrix = np.diag(np.bincount(spoiled.again.found["test labels"]))
         results["runs"]["ReLU"] |= {"confusion_matrix": matrix.tolist(), "test_accuracy": 1.0}
 
     spoiled.both(edit)
     failed = spoiled.failed()
-    assert set(failed) == {"a-ReLU", "text"}
+    assert set(failed) == {"a-ReLU", "c-ReLU", "text"}
     assert "다시 센 혼동 행렬과 다름" in failed["a-ReLU"]
 
 
 def test_forged_logits(spoiled: Sabotage) -> None:
     """Logits made from the labels: everything agrees, but the weights give others."""
     found = spoiled.again.found
-    found["ReLU logits"] = 9.0 * np.eye(10, dtype=np.float32)[found["labels"]]
+    found["ReLU logits"] = 9.0 * np.eye(10, dtype=np.float32)[found["test labels"]]
     failed = spoiled.failed()
     assert "ReLU의 로짓" in failed["model"]
 
 
 def test_easier_test_data(spoiled: Sabotage) -> None:
     found = spoiled.again.found
-    found["labels"] = found["ReLU logits"].argmax(axis=1)
+    found["test labels"] = found["ReLU logits"].argmax(axis=1)
     failed = spoiled.failed()
     assert "테스트 데이터" in failed["model"]
     assert "라벨은" in failed["a-ReLU"]
@@ -364,6 +364,53 @@ def test_curves(spoiled: Sabotage, edit: Callable[[Any], None], message: str) ->
     failed = spoiled.failed()
     assert message in failed["c-ReLU"]
     assert not {"a-ReLU", "b-ReLU", "c-LReLU"} & set(failed)
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [("test", "loss", -5.0), ("validation", "loss", 0.2), ("train", "accuracy", 0.5)],
+)
+def test_invented_final_values(spoiled: Sabotage, part: str, key: str, value: float) -> None:
+    """Consistent with its curve, in submission and re-run, but not with the weights."""
+
+    def edit(results: Any) -> None:
+        run = results["runs"]["LReLU"]
+        run[f"{part}_{key}"] = value
+        if part != "test":
+            run["history"][f"{part}_{key}"][-1] = value
+
+    spoiled.both(edit)
+    failed = spoiled.failed()
+    assert f"{part} 데이터의 마지막 손실이나 정확도" in failed["c-LReLU"]
+    assert not {"a-LReLU", "b-LReLU", "c-ReLU"} & set(failed)
+
+
+def test_equal_scores_are_in_order(spoiled: Sabotage) -> None:
+    results = deepcopy(spoiled.results())
+    best = results["runs"]["ReLU"]["top3"]["0"]
+    for entry in best:
+        entry |= {"probability": 1.0, "log_probability": -0.0}
+    assert list(rubric.top3_problems(results, "ReLU", None)) == []
+
+
+@pytest.mark.parametrize("letter", ["b", "c"])
+def test_invented_text_on_another_machine(spoiled: Sabotage, letter: str) -> None:
+    """Other curves excuse other digits, but not a text that disagrees with its own results."""
+    spoiled.results()["runs"]["ReLU"]["history"]["train_loss"][0] += 1e-12
+    assert spoiled.failed() == {}
+    name = "b-table-relu" if letter == "b" else "c-commentary"
+    spoiled.cell(name).outputs[0].data["text/markdown"] = (
+        "ReLU와 LReLU는 0.5이다. 좋은 결과이다. " * 9
+    )
+    failed = spoiled.failed()
+    assert set(failed) == {"text"}
+    assert f"({letter})의" in failed["text"]
+
+
+def test_a_curve_from_another_training(spoiled: Sabotage) -> None:
+    spoiled.results()["runs"]["LReLU"]["history"]["validation_accuracy"][1] -= 0.05
+    failed = spoiled.failed()
+    assert "LReLU의 학습 곡선 validation_accuracy가 재실행과 다름" in failed["agree"]
 
 
 @pytest.mark.parametrize("letter", ["a", "b", "c"])
@@ -471,7 +518,8 @@ STAND_INS = {
     "flood": (["while True: print('x' * 10000)"], "자를 넘음"),
     "memory": (["block = bytearray(2**31)"], "MemoryError"),
     "dies": (["import os; os._exit(1)"], "DeadKernelError"),
-    "nothing to examine": ([HIDDEN], "NoneType"),
+    "nothing to examine": ([HIDDEN], "없음 (AttributeError: 'NoneType'"),
+    "other names": (["data = results = 1"], "dataset과 runs가 없음 (NameError"),
     "hidden error": (["raise ValueError('hidden by a tag')"], "ValueError: hidden by a tag"),
 }
 
@@ -510,7 +558,8 @@ def test_code_from_elsewhere(tmp_path: Path) -> None:
         "import sys, types\n"
         "module = types.ModuleType('mnist_mlp'); module.__file__ = '/elsewhere/mnist_mlp.py'\n"
         "sys.modules['mnist_mlp'] = module\n"
-        "dataset = types.SimpleNamespace(test=types.SimpleNamespace(images=1, labels=2)); runs = {}"
+        "split = types.SimpleNamespace(images=1, labels=2); runs = {}\n"
+        "dataset = types.SimpleNamespace(train=split, validation=split, test=split)"
     )
     stand_in(tmp_path, [fake])
     again = grading.rerun(tmp_path, "01_scratch_mlp", {})

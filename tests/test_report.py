@@ -199,6 +199,26 @@ def test_report_leaves_the_notebook_as_it_is(tmp_path: Path) -> None:
     assert "hello" in (tmp_path / "reports" / "01_scratch_mlp.html").read_text(encoding="utf-8")
 
 
+def test_notebooks_that_ran_without_mnist_replace_nothing(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = """\
+import os
+from pathlib import Path
+folder = Path(os.environ["MNIST_MLP_OUTPUT"])
+(folder / "results_framework.json").write_text('{"dataset": "sklearn-digits"}')"""
+    path = root / "notebooks" / "02_framework_mlp.ipynb"
+    original = path.read_bytes()
+    try:
+        write_cells(path, cell("code", source))
+        before = {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
+        assert main(["notebooks", "--root", str(root)]) == 1
+        assert "ran on sklearn-digits, not on MNIST" in capsys.readouterr().err
+        assert {p: p.read_bytes() for p in root.rglob("*") if p.is_file()} == before
+    finally:
+        path.write_bytes(original)
+
+
 @pytest.mark.parametrize("command", ["report", "notebooks"])
 def test_failing_cell_is_named_and_nothing_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str

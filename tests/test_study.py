@@ -137,6 +137,17 @@ def test_the_same_row_twice_counts_once(path: Path, uninterrupted: bytes) -> Non
     assert path.read_bytes() == uninterrupted
 
 
+def test_a_second_study_of_the_same_file_is_refused(path: Path, uninterrupted: bytes) -> None:
+    with (
+        study.only_study(path.parent),
+        pytest.raises(StudyError, match=f"another study is at work in {path.parent}"),
+    ):
+        run_study(TASKS, path)
+    assert path.read_bytes() == uninterrupted
+    run_study(TASKS, path)
+    assert path.read_bytes() == uninterrupted
+
+
 def start_study(path: Path) -> subprocess.Popen[bytes]:
     """Run this file as a program: a study of PAIRS in a process group of its own."""
     return subprocess.Popen(

@@ -48,6 +48,12 @@ def replace_section(path: Path, name: str, body: str) -> None:
     write_atomically(path, text)
 
 
+def resolve_mnist_dir() -> None:
+    """Make ``MNIST_DIR`` absolute: kernels start in the notebooks' folder."""
+    if folder := os.environ.get("MNIST_DIR"):
+        os.environ["MNIST_DIR"] = str(Path(folder).expanduser().resolve())
+
+
 def speak_utf8() -> None:
     """Let a command print Korean, and any path, where the locale says ASCII (``LANG=C``)."""
     for stream in (sys.stdout, sys.stderr):

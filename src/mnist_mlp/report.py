@@ -12,6 +12,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from mnist_mlp.files import (
     ReportError,
     read_notebook,
     replace_section,
+    resolve_mnist_dir,
     speak_utf8,
     write_atomically,
 )
@@ -188,32 +191,65 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(command: str, root: Path) -> None:
     """Do one command for both notebooks, one after the other: each uses all cores."""
-    figures = root / "figures"
     reports = report_folder(root) if command in {"report", "html"} else root / "reports"
-    if command == "report":  # the committed figures and results stay as they are
-        figures = reports / "figures"
-        os.environ[OUTPUT_VARIABLE] = str(figures.resolve())
-    if folder := os.environ.get("MNIST_DIR"):  # kernels start in the notebooks' folder
-        os.environ["MNIST_DIR"] = str(Path(folder).expanduser().resolve())
-    for name in NOTEBOOKS.values():
-        source, page = root / "notebooks" / f"{name}.ipynb", reports / f"{name}.html"
-        if command == "pdf":
-            print(print_pdf(page))
-            continue
-        nb = read_notebook(source) if command == "html" else execute(source)
-        if command == "notebooks":
-            nb.metadata["mnist_mlp"] = {"source_sha256": source_hash(nb)}
-            text = nbformat.writes(nb)
-            write_atomically(source, text + "\n")
-            print(source)
-        else:
-            write_atomically(page, to_html(nb))
-            print(page)
+    resolve_mnist_dir()
+    sources = {root / "notebooks" / f"{name}.ipynb": reports / f"{name}.html"
+               for name in NOTEBOOKS.values()}  # fmt: skip
     if command == "notebooks":
-        update_readme(root)
-    if command in {"report", "html"}:
-        write_atomically(reports / "index.html", summary(figures))
-        print(reports / "index.html")
+        execute_in_place(list(sources), root)
+        return
+    if command == "pdf":
+        for page in sources.values():
+            print(print_pdf(page))
+        return
+    # A report leaves the committed figures and results as they are.
+    figures = reports / "figures" if command == "report" else root / "figures"
+    for source, page in sources.items():
+        with saving_to(figures):
+            nb = read_notebook(source) if command == "html" else execute(source)
+        write_atomically(page, to_html(nb))
+        print(page)
+    write_atomically(reports / "index.html", summary(figures))
+    print(reports / "index.html")
+
+
+@contextmanager
+def saving_to(folder: Path) -> Iterator[None]:
+    """Let the kernels started inside save figures and results in a folder."""
+    before = os.environ.get(OUTPUT_VARIABLE)
+    os.environ[OUTPUT_VARIABLE] = str(folder.resolve())
+    try:
+        yield
+    finally:
+        del os.environ[OUTPUT_VARIABLE]
+        if before is not None:
+            os.environ[OUTPUT_VARIABLE] = before
+
+
+def execute_in_place(sources: list[Path], root: Path) -> None:
+    """Execute the notebooks and replace them and their figures, all or, after an error, none.
+
+    Raises
+    ------
+    ReportError
+        If there was no MNIST: the outputs on other data are no report to keep.
+    """
+    executed = {}
+    with tempfile.TemporaryDirectory() as output, saving_to(Path(output)):
+        for source in sources:
+            nb = executed[source] = execute(source)
+            nb.metadata["mnist_mlp"] = {"source_sha256": source_hash(nb)}
+        for file in Path(output).glob("results_*.json"):
+            if (data := json.loads(file.read_text(encoding="utf-8"))["dataset"]) != "mnist":
+                raise ReportError(
+                    f"the notebooks ran on {data}, not on MNIST, and were left as they are: put "
+                    "the four files into data/ or set MNIST_DIR (`make report` runs on any data)"
+                )
+        shutil.copytree(output, root / "figures", dirs_exist_ok=True)
+    for source, nb in executed.items():
+        write_atomically(source, nbformat.writes(nb) + "\n")
+        print(source)
+    update_readme(root)
 
 
 if __name__ == "__main__":

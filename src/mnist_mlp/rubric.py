@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from matplotlib.image import imread
 from nbformat import NotebookNode
+from numpy.typing import NDArray
 
 from mnist_mlp.data import ARRAY_SHA256, load
 from mnist_mlp.files import NOTEBOOKS
@@ -33,6 +34,7 @@ THRESHOLDS = {  # test accuracy on MNIST
     "framework": {"ReLU": 0.984, "LReLU": 0.983},
 }
 TOLERANCE = {"test_accuracy": 0.0025, "validation_accuracy": 0.003, "train_accuracy": 0.003}
+CURVE_TOLERANCE = {"loss": 0.1, "accuracy": 0.03}  # at any epoch; seeds differ by half of this
 Problems = Iterator[str]
 
 
@@ -223,7 +225,7 @@ def top3_problems(results: dict[str, Any], activation: str, labels: Any) -> Prob
             yield f"클래스 {digit}: 서로 다른 세 장이 아님"
         if not all(isinstance(i, int) and 0 <= i < results["n_test"] for i in index):
             yield f"클래스 {digit}: 테스트 이미지의 번호가 아님"
-        if not all(a > b for a, b in pairwise(score)):
+        if not all(a >= b for a, b in pairwise(score)):
             yield f"클래스 {digit}: 점수의 순서가 아님"
         for entry in best:
             if not math.isclose(entry["probability"], math.exp(entry["log_probability"])):
@@ -255,7 +257,7 @@ def recomputed_problems(
     run, logits = results["runs"][activation], found[f"{activation} logits"].astype(np.float64)
     if letter == "a":
         counts = np.zeros((10, 10), int)
-        np.add.at(counts, (found["labels"], logits.argmax(axis=1)), 1)
+        np.add.at(counts, (found["test labels"], logits.argmax(axis=1)), 1)
         if counts.tolist() != run["confusion_matrix"]:
             yield "커널에 남은 로짓으로 다시 센 혼동 행렬과 다름"
     elif letter == "b":
@@ -268,11 +270,33 @@ def recomputed_problems(
             same = np.allclose(claimed, [e["log_probability"] for e in best], rtol=1e-6, atol=0)
             if not same or not np.allclose(claimed, np.sort(score)[:-4:-1], rtol=1e-9, atol=0):
                 yield f"클래스 {digit}: 커널에 남은 로짓으로 다시 고른 세 장과 다름"
+    else:
+        for part in ("train", "validation", "test"):
+            z, labels = network(results, activation, found, part), found[f"{part} labels"]
+            with np.errstate(over="ignore"):
+                loss = np.mean(np.log(np.exp(z - z.max(axis=1, keepdims=True)).sum(axis=1)))
+            loss += np.mean(z.max(axis=1) - z[np.arange(len(labels)), labels])
+            accuracy = np.mean(z.argmax(axis=1) == labels)
+            same = math.isclose(run[f"{part}_loss"], loss, rel_tol=1e-3, abs_tol=1e-5)
+            if not same or abs(run[f"{part}_accuracy"] - accuracy) * len(labels) > 2:
+                yield f"{part} 데이터의 마지막 손실이나 정확도가 가중치로 다시 계산한 것과 다름"
+
+
+def network(
+    results: dict[str, Any], activation: str, found: dict[str, Any], part: str
+) -> NDArray[np.float64]:
+    """Return the logits of a split, computed here from the weights of the 3-layer network."""
+    alpha = results["recipe"]["alpha"] if activation == "LReLU" else 0.0
+    x = found[f"{part} images"]
+    for layer in range(3):
+        x = np.maximum(x, alpha * x) if layer else x
+        x = x @ found[f"{activation} W{layer}"] + found[f"{activation} b{layer}"]
+    return x.astype(np.float64)
 
 
 def model_problems(results: dict[str, Any], found: dict[str, Any]) -> Problems:
     """Whether the test data are genuine and the logits those of a 3-layer network's weights."""
-    images, labels = found["images"], found["labels"]
+    images, labels = found["test images"], found["test labels"]
     if results["dataset"] == "mnist":
         for array, file in ((np.rint(images * 255), "images-idx3"), (labels, "labels-idx1")):
             digest = hashlib.sha256(array.astype(np.uint8).tobytes()).hexdigest()
@@ -282,12 +306,9 @@ def model_problems(results: dict[str, Any], found: dict[str, Any]) -> Problems:
         test = load("sklearn-digits").test
         if not (np.array_equal(images, test.images) and np.array_equal(labels, test.labels)):
             yield "테스트 데이터가 scikit-learn의 숫자와 다름"
-    for name, alpha in {"ReLU": 0.0, "LReLU": results["recipe"]["alpha"]}.items():
-        x = images
-        for layer in range(3):
-            x = np.maximum(x, alpha * x) if layer else x
-            x = x @ found[f"{name} W{layer}"] + found[f"{name} b{layer}"]
-        if f"{name} W3" in found or not np.allclose(x, found[f"{name} logits"], 1e-3, 1e-3):
+    for name in NAMES:
+        z = network(results, name, found, "test")
+        if f"{name} W3" in found or not np.allclose(z, found[f"{name} logits"], 1e-3, 1e-3):
             yield f"{name}의 로짓이 3층 신경망의 가중치로 다시 계산한 것과 다름"
 
 
@@ -295,7 +316,7 @@ def threshold_problems(
     results: dict[str, Any], activation: str, found: dict[str, Any], threshold: float
 ) -> Problems:
     """Whether the logits reach the accuracy that is asked for on MNIST."""
-    accuracy = np.mean(found[f"{activation} logits"].argmax(axis=1) == found["labels"])
+    accuracy = np.mean(found[f"{activation} logits"].argmax(axis=1) == found["test labels"])
     if results["dataset"] != "mnist":
         yield f"MNIST가 아니라 {results['dataset']}"
     if accuracy < threshold:
@@ -321,14 +342,25 @@ def agreement_problems(submitted: dict[str, Any], again: dict[str, Any]) -> Prob
             if not same:  # also where one is not a number
                 values = f": 제출 {old[key]}, 재실행 {new[key]}" if "accuracy" in key else ""
                 yield f"{name}의 {key}가 재실행과 다름{values}"
+        for kind, tolerance in CURVE_TOLERANCE.items():
+            for curve in (f"train_{kind}", f"validation_{kind}"):
+                before, after = (np.array(run["history"][curve], float) for run in (old, new))
+                if before.shape != after.shape or not (np.abs(before - after) <= tolerance).all():
+                    yield f"{name}의 학습 곡선 {curve}가 재실행과 다름"
 
 
 def text_problems(submitted: NotebookNode, again: NotebookNode) -> Problems:
-    """Whether the submitted outputs are those of these results and this code."""
+    """Whether the submitted outputs are those of these results and, on one machine, this code."""
     results = published(submitted)
+    text = {letter: markdown(section(submitted, letter)[1]) for letter in HEADINGS}
     for name, run in results["runs"].items():
-        if f"{run['test_accuracy']:.2%}" not in markdown(section(submitted, "a")[1]):
+        if f"{run['test_accuracy']:.2%}" not in text["a"]:
             yield f"(a)의 글에 {name}의 테스트 정확도 {run['test_accuracy']:.2%}가 없음"
+        for digit, best in run["top3"].items():
+            if not all(repr(entry["probability"]) in text["b"] for entry in best):
+                yield f"(b)의 표에 {name}가 클래스 {digit}에 매긴 확률이 없음"
+        if f"{run['validation_loss']:.4f}" not in text["c"]:
+            yield f"(c)의 글에 {name}의 마지막 검증 손실 {run['validation_loss']:.4f}가 없음"
     if not same_curves(results, published(again)):
         return  # another machine: the numbers in the text are others
     for old, new in zip_longest(code_cells(submitted), code_cells(again)):
@@ -372,8 +404,8 @@ def same_picture(first: str, second: str) -> bool:
 def judge(kind: str, submitted: NotebookNode, again: Rerun, overridden: bool = False) -> list[Item]:
     """Score one notebook: what was submitted against what its re-run gave.
 
-    ``overridden``: the grader chose other parameters, so that the thresholds do not apply to other
-    data than MNIST, nor the comparison to results of other parameters.
+    ``overridden``: the grader chose parameters, so that neither the thresholds nor the comparison
+    apply where they are other ones than the submission's.
     """
     items: list[Item] = []
     old, new = published(submitted), published(again.nb)
@@ -391,7 +423,7 @@ def judge(kind: str, submitted: NotebookNode, again: Rerun, overridden: bool = F
 
     same_task = all(old.get(key) == new.get(key) for key in ("dataset", "recipe", "seed"))
     comparable = same_task or not overridden or not old
-    labels = again.found.get("labels") if comparable else None
+    labels = again.found.get("test labels") if comparable else None
     add("run", "깨끗한 커널에서 모든 셀이 오류 없이 실행된다", [again.error] if again.error else [])
     add("order", "제출본은 위에서 아래로 한 번 실행한 것이다", listed(order_problems, submitted))
     outputs = [*listed(output_problems, submitted), *listed(output_problems, again.nb)]
@@ -412,7 +444,7 @@ def judge(kind: str, submitted: NotebookNode, again: Rerun, overridden: bool = F
         "테스트 데이터와 3층 신경망이 진짜이다",
         again_only(model_problems, new, again.found),
     )
-    on_mnist = not overridden or new.get("dataset") == "mnist"
+    on_mnist = not overridden or (same_task and new.get("dataset") == "mnist")
     for name, threshold in THRESHOLDS[kind].items():
         problems = again_only(threshold_problems, new, name, again.found, threshold)
         add(f"accuracy-{name}", f"{name}의 MNIST 테스트 정확도가 {threshold:.1%} 이상이다",

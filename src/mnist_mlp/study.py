@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -103,8 +104,31 @@ def run_study(tasks: Sequence[Task], path: Path = STUDY_FILE, scheduler: str | N
     Raises
     ------
     StudyError
-        If the file is damaged, or holds runs that the tasks do not contain.
+        If the file is damaged, holds runs that the tasks do not contain, or another study is at
+        work in its folder.
     """
+    with only_study(path.parent):
+        continue_study(tasks, path, scheduler)
+
+
+@contextmanager
+def only_study(folder: Path) -> Iterator[None]:
+    """Refuse a second study of this folder; the lock goes with the process, however it ends."""
+    import fcntl  # here, so that the rest of the module can be imported on Windows
+
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise StudyError(f"another study is at work in {folder}: wait for its end") from None
+    finally:
+        os.close(descriptor)
+
+
+def continue_study(tasks: Sequence[Task], path: Path, scheduler: str | None) -> None:
+    """Train what the file lacks; the caller has made sure that nobody else writes it."""
     done = finished_lines(path, tasks)
     missing = [task for task in tasks if task.key not in done]
     print(
