@@ -15,6 +15,7 @@ def noted(
     record_property("cases", CASES.pop(request.node.originalname, 1))
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file in one process of ``make test``, where they share what was made.
 

@@ -115,7 +115,8 @@ def test_nothing_overflows(pages: dict[str, Path], page: Page, name: str, width:
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     outside = page.evaluate(
         """() => [...document.querySelectorAll('body *')]
-        .filter(e => !e.parentElement.closest('.scroll, pre, svg, .glyphs') && !e.closest('.skip'))
+        .filter(e => !e.parentElement.closest('.scroll, figure, pre, svg, .glyphs'))
+        .filter(e => !e.closest('.skip'))
         .filter(e => e.getBoundingClientRect().right > innerWidth + 1)
         .map(e => e.outerHTML.slice(0, 80))"""
     )

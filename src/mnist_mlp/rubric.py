@@ -338,7 +338,11 @@ def agreement_problems(submitted: dict[str, Any], again: dict[str, Any]) -> Prob
     for name, new in again["runs"].items():
         old = submitted["runs"][name]
         for key in new if exact else TOLERANCE:
-            same = old[key] == new[key] if exact else abs(old[key] - new[key]) <= TOLERANCE[key]
+            same = (
+                old[key] == new[key]
+                if exact
+                else abs(old[key] - new[key]) <= TOLERANCE[key] + 1e-12
+            )
             if not same:  # also where one is not a number
                 values = f": 제출 {old[key]}, 재실행 {new[key]}" if "accuracy" in key else ""
                 yield f"{name}의 {key}가 재실행과 다름{values}"
