@@ -123,7 +123,7 @@ def test_nothing_overflows(pages: dict[str, Path], page: Page, name: str, width:
     assert outside == []
 
 
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("width", [360, 1440])  # a bar and a column
 @pytest.mark.parametrize("name", REPORTS)
 def test_contents_lead_to_each_section_and_follow_the_reader(
     pages: dict[str, Path], page: Page, name: str, width: int
@@ -177,8 +177,7 @@ def test_theme_follows_the_system_until_the_reader_chooses(
     assert lightness() > 200
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1440])
+@pytest.mark.parametrize(("width", "theme"), [(360, "light"), (1440, "dark")])
 @pytest.mark.parametrize("name", PAGES)
 def test_axe_finds_no_violation(
     pages: dict[str, Path], page: Page, name: str, width: int, theme: str

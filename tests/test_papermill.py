@@ -22,19 +22,15 @@ def test_parameters_are_found(name: str) -> None:
     assert found["EPOCHS"]["default"] == "20"
 
 
-def test_the_command_replaces_the_parameters(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MNIST_MLP_OUTPUT", str(tmp_path))
+def test_the_command_replaces_the_parameters(tmp_path: Path) -> None:
     target = tmp_path / "out.ipynb"
-    command = ["papermill", "notebooks/01_scratch_mlp.ipynb", str(target), "-p", "EPOCHS", "1"]
-    options = ["-p", "DATASET", "sklearn-digits", "-p", "SEED", "1", "--no-progress-bar"]
+    command = ["papermill", "notebooks/01_scratch_mlp.ipynb", str(target), "-p", "EPOCHS", "5"]
+    options = ["-p", "SEED", "1", "--prepare-only"]  # torture_environments.py executes it
     subprocess.run(
         [sys.executable, "-m", *command, *options], cwd=ROOT, check=True, capture_output=True
     )
     cells = nbformat.read(target, as_version=4).cells
     tags = [cell.metadata.get("tags", []) for cell in cells]
-    assert tags.index(["injected-parameters"]) == tags.index(["parameters"]) + 1
-    results = cells[tags.index(["results"])].outputs[0].data["application/json"]
-    assert (results["dataset"], results["seed"]) == ("sklearn-digits", 1)
-    assert results["recipe"]["epochs"] == 1
+    at = tags.index(["injected-parameters"])
+    assert at == tags.index(["parameters"]) + 1
+    assert cells[at].source.splitlines()[1:] == ["EPOCHS = 5", "SEED = 1"]

@@ -142,7 +142,10 @@ def code_cells(name: str, arrange: Callable[[list[Any]], list[Any]]) -> list[Any
     for number, cell in enumerate(nb.cells):
         cell["id"], cell["outputs"] = f"cell-{number}", []
     resources = {"metadata": {"path": str(ROOT / "notebooks")}}
-    NotebookClient(nb, kernel_name="python3", allow_errors=True, resources=resources).execute()
+    NotebookClient(
+        nb, kernel_name="python3", allow_errors=True, shutdown_kernel="immediate",
+        resources=resources,
+    ).execute()  # fmt: skip
     cells: list[Any] = nb.cells
     return cells
 
@@ -158,7 +161,7 @@ def figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(OUTPUT_VARIABLE, str(tmp_path / "figures"))
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS.values() if TORTURE else ["02_framework_mlp"])
+@pytest.mark.parametrize("name", NOTEBOOKS.values() if TORTURE else ["01_scratch_mlp"])
 def test_every_cell_twice(name: str) -> None:
     cells = code_cells(name, lambda code: [c for cell in code for c in (cell, cell)])
     assert errors_of(cells) == []

@@ -167,7 +167,7 @@ def test_a_study_killed_at_random_moments_ends_with_the_same_file(
     path.unlink()
 
     moments = random.Random(0)  # noqa: S311
-    kills = 20 if os.environ.get("TORTURE") else 2
+    kills = 20 if os.environ.get("TORTURE") else 1
     while kills:
         process = start_study(path)
         if kills % 2:  # while rows are being written

@@ -92,6 +92,7 @@ def execute(
         kernel_name="python3",
         record_timing=False,
         coalesce_streams=True,
+        shutdown_kernel="immediate",  # nothing is left to do; a graceful end takes over a second
         resources={"metadata": {"path": str(cwd or path.parent)}},
         extra_arguments=["--log-level=ERROR"],  # not the kernel's warning about its local sockets
         on_cell_start=lambda cell, cell_index: started.append(cell_index),
