@@ -28,7 +28,11 @@ SHORT = {"DATASET": "sklearn-digits", "EPOCHS": 1}
 Variables = dict[str, str | None]
 """Environment variables; None takes one away."""
 HOMELESS: Variables = {"HOME": None, "XDG_CACHE_HOME": None}
-NO_UTF8: Variables = {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": None}
+# Under ASCII a Python in a folder with Korean letters does not start at all; `make` prevents that.
+UTF8_MODE = "0" if sys.prefix.isascii() and str(ROOT).isascii() else None
+NO_UTF8: Variables = {
+    "LANG": "C", "LC_ALL": "C", "PYTHONUTF8": UTF8_MODE, "PYTHONIOENCODING": None,
+}  # fmt: skip
 
 
 # ---- places
