@@ -2,8 +2,8 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 SHELL := /bin/sh
-# Whatever the locale: in a folder with Korean letters Python could not even start under ASCII.
-export PYTHONUTF8 := 1
+# LC_ALL=C keeps Python from choosing UTF-8, and in a folder with Korean letters from starting at all.
+unexport LC_ALL
 
 .PHONY: help report test notebooks html pdf study bench grade colab torture clean
 

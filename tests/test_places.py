@@ -28,10 +28,10 @@ SHORT = {"DATASET": "sklearn-digits", "EPOCHS": 1}
 Variables = dict[str, str | None]
 """Environment variables; None takes one away."""
 HOMELESS: Variables = {"HOME": None, "XDG_CACHE_HOME": None}
-# Under ASCII a Python in a folder with Korean letters does not start at all; `make` prevents that.
-UTF8_MODE = "0" if sys.prefix.isascii() and str(ROOT).isascii() else None
+# With LC_ALL=C a Python in a folder with Korean letters does not start at all; `make` takes it away.
+LC_ALL = "C" if sys.prefix.isascii() and str(ROOT).isascii() else None
 NO_UTF8: Variables = {
-    "LANG": "C", "LC_ALL": "C", "PYTHONUTF8": UTF8_MODE, "PYTHONIOENCODING": None,
+    "LANG": "C", "LC_ALL": LC_ALL, "PYTHONUTF8": "0", "PYTHONIOENCODING": None,
 }  # fmt: skip
 
 
@@ -89,7 +89,7 @@ if TORTURE:
         "from notebooks/": ("notebooks", False, {}),
         "from elsewhere": ("/", False, {}),
         "read-only": (".", True, {}),
-        "LANG=C": (".", False, {"LANG": "C", "LC_ALL": "C"}),
+        "LANG=C": (".", False, {"LANG": "C", "LC_ALL": LC_ALL}),
         "PYTHONUTF8=0": (".", False, NO_UTF8),
         "no home": (".", False, HOMELESS),
         "a home that is not there": (".", False, {"HOME": "/nonexistent"}),
