@@ -28,7 +28,7 @@ SHORT = {"DATASET": "sklearn-digits", "EPOCHS": 1}
 Variables = dict[str, str | None]
 """Environment variables; None takes one away."""
 HOMELESS: Variables = {"HOME": None, "XDG_CACHE_HOME": None}
-# With LC_ALL=C a Python in a folder with Korean letters does not start at all; `make` takes it away.
+# With LC_ALL=C a Python in a folder with Korean letters does not start; `make` takes it away.
 LC_ALL = "C" if sys.prefix.isascii() and str(ROOT).isascii() else None
 NO_UTF8: Variables = {
     "LANG": "C", "LC_ALL": LC_ALL, "PYTHONUTF8": "0", "PYTHONIOENCODING": None,
