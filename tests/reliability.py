@@ -105,11 +105,20 @@ def section(found: dict[str, Any]) -> str:
     return "\n".join(["| 시험한 것 | 경우 | 실패 |", "|---|---:|---:|", *rows])
 
 
+def chosen(arguments: Sequence[str]) -> Sequence[str]:
+    """Return the modules that the command line names; all of them if it names none."""
+    parser = argparse.ArgumentParser(prog="python tests/reliability.py", description=__doc__)
+    # Not choices=MODULES: Python 3.11 then refuses an empty list.
+    parser.add_argument("modules", nargs="*", metavar="MODULE", help=", ".join(MODULES))
+    modules: list[str] = parser.parse_args(arguments).modules
+    if unknown := set(modules) - set(MODULES):
+        parser.error(f"no module {', '.join(sorted(unknown))} (there are {', '.join(MODULES)})")
+    return modules or MODULES
+
+
 def main() -> int:
     """Run the tortures; return pytest's exit code."""
-    parser = argparse.ArgumentParser(prog="python tests/reliability.py", description=__doc__)
-    parser.add_argument("modules", nargs="*", choices=MODULES, default=MODULES, metavar="MODULE")
-    modules = parser.parse_args().modules
+    modules = chosen(sys.argv[1:])
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
         files = [str(ROOT / "tests" / f"{name}.py") for name in modules]

@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
-from reliability import CLASSES, MODULES, RECORD, ROOT, counts, section
+from reliability import CLASSES, MODULES, RECORD, ROOT, chosen, counts, section
 
 FOUND = json.loads(RECORD.read_text(encoding="utf-8"))
 
@@ -24,6 +24,13 @@ def test_every_class_names_tests_that_exist() -> None:
     names = re.findall(r"^def (test_\w+)", text, re.MULTILINE)
     for prefix in chain.from_iterable(chain(*(tests.values() for tests in CLASSES.values()))):
         assert any(name.startswith(prefix) for name in names), prefix
+
+
+def test_the_command_line_takes_all_modules_or_those_that_it_names() -> None:
+    assert chosen([]) == MODULES
+    assert chosen(["test_data"]) == ["test_data"]
+    with pytest.raises(SystemExit):
+        chosen(["test_nothing"])
 
 
 def junit(path: Path, body: str) -> Path:
