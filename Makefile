@@ -21,7 +21,7 @@ help:
 	@echo "make clean      가상 환경과 만든 보고서를 지운다"
 
 .venv/.installed: requirements.txt constraints.txt pyproject.toml
-	test -x $(PY) || $(PYTHON) -m venv .venv
+	$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@
 
@@ -31,7 +31,6 @@ report html pdf notebooks: .venv/.installed
 test: .venv/.installed
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
-	$(PY) -m mypy
 	$(PY) -m pytest -n 2 --dist loadgroup
 
 study: .venv/.installed

@@ -1,4 +1,4 @@
-"""Run the tortures and put their table into the README: ``make torture`` (about 40 minutes).
+"""Run the tortures and put their table into the README: ``make torture`` (half an hour or more).
 
 Writes ``tests/reliability.json``: for each class of fault the cases tried and those that failed.
 ``python tests/reliability.py MODULE ...`` repeats those modules alone.

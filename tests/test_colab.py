@@ -120,7 +120,7 @@ def write_idx(path: Path, array: Any) -> None:
     path.write_bytes(gzip.compress(header + array.tobytes()))
 
 
-@pytest.mark.parametrize("name", ["01_scratch_mlp"])  # 02 has the same cells up to there
+@pytest.mark.parametrize("name", ["01_scratch_mlp"])  # 02 loads data by the same cell
 def test_finds_the_four_uploaded_files_also_when_run_twice(name: str, alone: Path) -> None:
     rng = np.random.default_rng(0)
     for file, n in zip(GZ_SHA256, (200, 200, 50, 50), strict=True):

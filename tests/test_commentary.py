@@ -74,14 +74,17 @@ def test_curves_text_finds_the_lowest_validation_loss_and_the_gap() -> None:
     assert "ReLU의 검증 손실은 2 에폭에서 0.1000으로 가장 낮고" in text
     assert "끝까지 최솟값의 5% 안에 머물지 못한다(마지막에는 그보다 20.0% 높다)" in text
     assert "3 에폭 가운데 ReLU의 훈련 손실이 더 낮은 것은 0번" in text  # both are the same
-    assert "2배와 2배로 일반화 간격이 크다" in text
-    assert "ReLU와 LReLU의 검증 손실은 최솟값을 지나 다시 커졌다" in text
+    assert "마지막 검증 손실은 훈련 손실의 2배와 2배이다" in text
+    assert "ReLU와 LReLU의 검증 손실은 최솟값을 지나 5% 넘게 다시 커졌다" in text
     for r in (first, second):
         r.run.history.validation_loss[-1] = 0.0999  # the last epoch is the best
         r.run.history.train_loss[-1] = 0.04
     text = "\n".join(commentary.curves(first, second))
     assert "과적합은 보이지 않는다" in text
     assert "다시 커졌다" not in text
+    first.run.history.validation_loss[-1] = 0.101  # a little above the lowest
+    text = "\n".join(commentary.curves(first, second))
+    assert "5% 넘게 다시 커지지는 않았다" in text
     assert "+2.50%p" in text  # 0.99 - 0.965
 
 
@@ -116,6 +119,9 @@ def test_agreement_text_follows_the_curves() -> None:
     text = "\n".join(commentary.agreement({"ReLU, float64": same, "ReLU, float32": apart}, recipe))
     assert "기준을 만족하므로" in text
     assert "ReLU에서는 2번째 미니배치에서" in text
+    undefined = Agreement([1e-16, float("nan")], [1e-16, float("nan")])
+    text = commentary.agreement({"ReLU, float64": undefined, "ReLU, float32": same}, recipe)[0]
+    assert "기준을 넘었다" in text
     wrong = commentary.agreement({"ReLU, float64": apart, "ReLU, float32": same}, recipe)
     assert "기준을 넘었다" in wrong[0]
     assert "아직 갈라지지 않았다" in wrong[1]
@@ -135,8 +141,8 @@ def test_a_loss_has_settled_when_it_never_leaves_the_five_percent_again(
 def test_ties_are_all_named() -> None:
     two = result("ReLU", {2: 3, 12: 3, 7: 1, 17: 1, 9: 0})
     text = "\n".join(commentary.confusion(two, result("LReLU", {})))
-    assert "ReLU가 가장 많이 틀린 클래스는 2와 7로, 2장이다" in text
-    assert "차이가 가장 큰 클래스는 2와 7로, 2장 차이다" in text
+    assert "ReLU가 가장 많이 틀린 클래스는 2와 7로, 각각 2장이다" in text
+    assert "차이가 가장 큰 클래스는 2와 7로, 각각 2장 차이다" in text
     assert "2를 3으로 2장, 7을 1로 2장, 9를 0으로 1장 잘못 읽었다" in text
     assert commentary.digits([1, 2, 3], "으로/로") == "1, 2와 3으로"
 

@@ -18,16 +18,16 @@ from typing import Any
 import nbformat
 import numpy as np
 import pytest
+from executed import PARAMETERS, Execution
 from matplotlib import image
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from mnist_mlp import grading, report, rubric
+from mnist_mlp import grading, rubric
 from mnist_mlp.files import NOTEBOOKS
 
 ROOT = Path(__file__).parents[1]
-PARAMETERS = {"DATASET": "sklearn-digits", "EPOCHS": 3}
-OPTIONS = ["--parameters", "DATASET=sklearn-digits", "EPOCHS=3"]
+OPTIONS = ["--parameters", *(f"{name}={value}" for name, value in PARAMETERS.items())]
 RERUN = grading.rerun
 
 
@@ -63,7 +63,7 @@ class Graded:
 
 
 @pytest.fixture(scope="module")
-def graded(tmp_path_factory: pytest.TempPathFactory) -> Graded:
+def graded(tmp_path_factory: pytest.TempPathFactory, alone: Execution) -> Graded:
     root = copy_of_repository(tmp_path_factory.mktemp("submission"))
     again: dict[str, rubric.Rerun] = {}
 
@@ -74,11 +74,8 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> Graded:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MNIST_MLP_OUTPUT", raising=False)
         patch.setattr(grading, "rerun", recording)
-        submitted = {}
-        for name in NOTEBOOKS.values():
-            path = root / "notebooks" / f"{name}.ipynb"
-            submitted[name] = report.execute(path, parameters=PARAMETERS)
-            nbformat.write(submitted[name], path)
+        for name, nb in alone.notebooks.items():
+            nbformat.write(nb, root / "notebooks" / f"{name}.ipynb")
         before = digest(root)
         file = tmp_path_factory.mktemp("grade") / "grade.json"
         printed = io.StringIO()
@@ -86,7 +83,7 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> Graded:
         code = grading.main([str(root), "--json", str(file), *OPTIONS])
         untouched = digest(root) == before
     return Graded(
-        submitted, again, code, json.loads(file.read_text()), printed.getvalue(), untouched
+        alone.notebooks, again, code, json.loads(file.read_text()), printed.getvalue(), untouched
     )
 
 

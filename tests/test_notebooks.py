@@ -1,21 +1,18 @@
 """The committed notebooks are whole, executed in order, and come from the committed code."""
 
 import json
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import numpy as np
 import pytest
+from executed import PARAMETERS, Execution, execute_both
 from torture_data import CASES, TORTURE
 
 from mnist_mlp import report, study_rows
 from mnist_mlp.conclusions import readme_table
 from mnist_mlp.data import load
-from mnist_mlp.notebook import OUTPUT_VARIABLE
 
 ROOT = Path(__file__).parents[1]
 PATHS = [ROOT / "notebooks" / f"{name}.ipynb" for name in ("01_scratch_mlp", "02_framework_mlp")]
@@ -103,29 +100,6 @@ def test_readme_table_is_made_from_the_results() -> None:
     assert table in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@dataclass
-class Execution:
-    """Both notebooks executed on the embedded digits, with few epochs, and what they saved."""
-
-    notebooks: dict[str, Any]
-    saved: dict[str, bytes]
-
-
-def execute_both(output: Path, at_once: bool) -> Execution:
-    """Execute the notebooks one after the other, or both at once."""
-    parameters = {"DATASET": "sklearn-digits", "EPOCHS": 2}
-    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1 + at_once) as pool:
-        patch.setenv(OUTPUT_VARIABLE, str(output))
-        executed = pool.map(partial(report.execute, parameters=parameters), PATHS)
-        notebooks = dict(zip((path.stem for path in PATHS), executed, strict=True))
-    return Execution(notebooks, {path.name: path.read_bytes() for path in output.iterdir()})
-
-
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Execution:
-    return execute_both(tmp_path_factory.mktemp("alone"), at_once=False)
-
-
 def test_two_runs_are_byte_identical_also_when_both_notebooks_run_at_once(
     alone: Execution, tmp_path: Path
 ) -> None:
@@ -144,6 +118,6 @@ def test_a_run_on_the_digits_says_so_everywhere(path: Path, alone: Execution) ->
     content = results(nb)
     assert content["dataset"] == "sklearn-digits"
     assert content["n_test"] == len(load("sklearn-digits").test.labels)
-    assert len(content["runs"]["ReLU"]["history"]["train_loss"]) == 3
+    assert len(content["runs"]["ReLU"]["history"]["train_loss"]) == 1 + PARAMETERS["EPOCHS"]
     text = nbformat.writes(nb)
     assert "견줄 행이 없다" in text

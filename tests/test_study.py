@@ -1,6 +1,6 @@
 """The seed study: the same file whatever interrupts it, and nothing in it that does not belong.
 
-``TORTURE=1`` kills the study twenty times instead of three.
+``TORTURE=1`` kills the study twenty times instead of once, also at any moment.
 """
 
 import contextlib

@@ -112,9 +112,10 @@ def test_stress_says_who_is_better_and_who_diverged(tmp_path: Path) -> None:
 
     stress = stress_results(read_rows(study_file(tmp_path / "study.csv", measure)))
     text, table = findings.stress(stress), findings.stress_table(stress)
-    assert "| 더 좁은 망 (8 × 8층) | LReLU(0.3) − ReLU | +30.0%p ~ +30.0%p | 높음 5" in text
+    row = "| 더 좁은 망 (8×8층) | LReLU(0.3) − ReLU | +30.0%p ~ +30.0%p | 높음 5"
+    assert row in text.replace("\N{NO-BREAK SPACE}", " ")
     assert "**모두 LReLU(0.3)**" in text
-    assert "LReLU(0.3)가 ReLU보다 나은 설정: 더 좁은 망 (8 × 8층)" in text
+    assert "LReLU(0.3)가 ReLU보다 나은 설정: 더 좁은 망 (8×8층)" in text
     assert "ReLU가 LReLU(0.3)보다 나은 설정: 학습률 4배" in text  # the one that finishes
     assert "발산 LReLU(0.3) 5 / ReLU 0: **모두 ReLU**" in text
     assert "발산\N{NO-BREAK SPACE}5/5" in table

@@ -97,7 +97,7 @@ def dying(first: str, second: str, dead: float) -> dict[str, Any]:
      ("조금 더", mistaken([0], [0, 1]), "반박", "0.9950 대 0.9900"),
      ("클래스별", mistaken([], range(10)), "확인", "ReLU 10개, LReLU 0개, 같은 클래스 0개"),
      ("클래스별", mistaken([13], [0, 1, 2]), "정정", "ReLU 3개, LReLU 1개, 같은 클래스 6개"),
-     ("클래스별", mistaken([0, 1], [3]), "판정 불가", "ReLU 1개, LReLU 2개, 같은 클래스 7개"),
+     ("클래스별", mistaken([0, 1], [3]), "반박", "ReLU 1개, LReLU 2개, 같은 클래스 7개"),
      ("클래스별", mistaken([0], [1]), "판정 불가", "ReLU 1개, LReLU 1개, 같은 클래스 8개"),
      ("클래스별", mistaken(range(10), []), "반박", "ReLU 0개, LReLU 10개, 같은 클래스 0개"),
      ("대부분", {"first": surest({}), "second": surest({}, 14)}, "확인", "공통 14장"),
@@ -116,10 +116,10 @@ def dying(first: str, second: str, dead: float) -> dict[str, Any]:
      ("처음", learned([2.4, 0.2], [2.3, 0.1], first_epoch_difference=DOWN), "판정 불가", "−0.3"),
      ("처음", learned([2.3, 0.1], [2.4, 0.2]), "판정 불가", "+0.300%p"),
      ("처음", learned([2.4, 0.2], [2.3, 0.1], first_epoch_difference=OPEN), "판정 불가", "+0.1"),
-     ("활성화되지", dying("0.01|0.01", "0.6|0.2", 0.001), "확인", "0.10%이지만, 'B'에서는 40%까지"),
-     ("활성화되지", dying("0.01|0.01", "0|0", 0.03), "확인", "3.00%이지만, 'A'에서는 1%까지"),
-     ("활성화되지", dying("0|0", "0.021|0.021", 0.0), "확인", "0.00%이지만, 'B'에서는 2%까지"),
-     ("활성화되지", dying("0|0", "0.02|0.02", 0.02), "반박", "2.00%이지만, 'B'에서는 2%까지")],
+     ("활성화되지", dying("0.01|0.01", "0.6|0.2", 0.001), "확인", "0.10%이고, 'B'에서는 40%"),
+     ("활성화되지", dying("0.01|0.01", "0|0", 0.03), "확인", "3.00%이고, 'A'에서는 1%"),
+     ("활성화되지", dying("0|0", "0.021|0.021", 0.0), "확인", "0.00%이고, 'B'에서는 2%"),
+     ("활성화되지", dying("0|0", "0.02|0.02", 0.02), "반박", "2.00%이고, 'B'에서는 2%")],
 )  # fmt: skip
 def test_claims(keyword: str, changed: dict[str, Any], verdict: str, shown: str) -> None:
     word, reason = claim(keyword, **changed)
@@ -276,7 +276,7 @@ def test_ladder_adds_up_the_steps_and_lists_the_unclear_ones() -> None:
     last = groups["+ L2"] + 0.003 - 2 * noise
     groups["+ dropout"] = pd.concat([last, pd.Series({9: 0.5})])  # a seed that must not count
     text = findings.ladder(groups)
-    for shown in ("SGD의 검증 정확도는 97.20%", "레시피는 98.40%", "시드 3개", "= 20$배",
+    for shown in ("SGD의 검증 정확도는 97.200%", "레시피는 98.400%", "시드 3개", "= 20$배",
                   "모멘텀 +1.000%p", "감쇠 +0.100%p", "L2 −0.200%p", "드롭아웃 +0.300%p",
                   "못한 단계는 학습률 감쇠, 드롭아웃이다"):  # fmt: skip
         assert shown in text

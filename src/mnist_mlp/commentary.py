@@ -22,8 +22,8 @@ def particle(number: int | str, pair: str) -> str:
 
 def power(value: float) -> str:
     r"""Format a small number for a sentence: ``power(2.9e-8)`` is ``$2.9 \times 10^{-8}$``."""
-    if value == 0:
-        return "0"
+    if value == 0 or not np.isfinite(value):
+        return f"{value:g}"
     mantissa, exponent = f"{value:.1e}".split("e")
     return f"${mantissa} \\times 10^{{{int(exponent)}}}$"
 
@@ -81,7 +81,7 @@ def confusion(first: Result, second: Result) -> list[str]:
         f"**클래스별.** {first.name}가 더 많이 맞힌 클래스는 {better[0]}개, {second.name}가 더 많이 "
         f"맞힌 클래스는 {better[1]}개이고 {10 - sum(better)}개는 같다. "
         + (
-            f"차이가 가장 큰 클래스는 {digits(widest_classes, '으로/로')}, {widest}장 차이다. "
+            f"차이가 가장 큰 클래스는 {digits(widest_classes, '으로/로')}, {each(widest_classes)}{widest}장 차이다. "
             if widest
             else ""
         )
@@ -104,6 +104,11 @@ def digits(classes: Sequence[int], pair: str) -> str:
     return joined + particle(last, pair)
 
 
+def each(classes: Sequence[int]) -> str:
+    """Return the word that a number needs which belongs to each of several classes."""
+    return "각각 " if len(classes) > 1 else ""
+
+
 def hardest(first: Result, second: Result) -> str:
     """Name the class in which each network makes most errors."""
     errors = [r.confusion.sum(axis=1) - np.diag(r.confusion) for r in (first, second)]
@@ -114,7 +119,7 @@ def hardest(first: Result, second: Result) -> str:
             f"({first.name} {errors[0].max()}장, {second.name} {errors[1].max()}장)."
         )
     return " ".join(
-        f"{r.name}가 가장 많이 틀린 클래스는 {digits(w, '으로/로')}, {e.max()}장이다."
+        f"{r.name}가 가장 많이 틀린 클래스는 {digits(w, '으로/로')}, {each(w)}{e.max()}장이다."
         for r, w, e in zip((first, second), worst, errors, strict=True)
     )
 
@@ -167,7 +172,7 @@ def top3(first: Result, second: Result) -> list[str]:
         for x, y in ((first.top3, second.top3), (second.top3, first.top3))
     ]
     return [
-        f"**확률의 크기.** 순위에 오른 {len(everything)}장 가운데 확률이 가장 낮은 것은 1에서 {power(lowest.shortfall)} 모자란다. "
+        f"**확률의 크기.** 두 망의 순위 {len(everything)}자리 가운데 확률이 가장 낮은 것은 1에서 {power(lowest.shortfall)} 모자란다. "
         f"같은 순위끼리 비교한 두 망의 확률 차이는 가장 커도 {power(largest_top3_gap(first, second))}이다. "
         + (
             "순위에 오른 이미지의 정답은 모두 그 클래스와 같다."
@@ -229,17 +234,20 @@ def compared(first: Result, second: Result) -> str:
         f"{b.train_loss[-1]:.4f}이고, 검증 손실은 각각 {a.validation_loss[-1]:.4f}, {b.validation_loss[-1]:.4f}이다."
     )
     if min(ratios) > 2:
-        text += f" 마지막 검증 손실이 훈련 손실의 {ratios[0]:.0f}배와 {ratios[1]:.0f}배로 일반화 간격이 크다. "
+        text += f" 마지막 검증 손실은 훈련 손실의 {ratios[0]:.0f}배와 {ratios[1]:.0f}배이다. "
         rising = [
             r.name
             for r, h in ((first, a), (second, b))
-            if min(h.validation_loss) < h.validation_loss[-1]
+            if h.validation_loss[-1] > 1.05 * min(h.validation_loss)
         ]
+        falling = all(h.validation_loss[-1] == min(h.validation_loss) for h in (a, b))
         text += (
-            f"{'와 '.join(rising)}의 검증 손실은 최솟값을 지나 다시 커졌다. 그 뒤의 학습은 과적합이다."
+            f"{'와 '.join(rising)}의 검증 손실은 최솟값을 지나 5% 넘게 다시 커졌다. 그 뒤의 학습은 과적합이다."
             if rising
-            else f"다만 검증 손실도 마지막 에폭에 가장 낮으므로, {len(a.train_loss) - 1} 에폭 안에서 검증 손실이 다시 커지는 "
+            else f"그러나 검증 손실도 마지막 에폭에 가장 낮으므로, {len(a.train_loss) - 1} 에폭 안에서 검증 손실이 다시 커지는 "
             "과적합은 보이지 않는다."
+            if falling
+            else "그러나 검증 손실이 최솟값에서 5% 넘게 다시 커지지는 않았다."
         )
     return text
 
@@ -260,7 +268,7 @@ def settling(result: Result) -> str:
         if near < len(loss)
         else "끝까지 최솟값의 5% 안에 머물지 못한다"
     )
-    tail = "" if best == len(loss) - 1 else f"(마지막에는 그보다 {end:.1%} 높다)"
+    tail = "(더 줄 수도 있다)" if best == len(loss) - 1 else f"(마지막에는 그보다 {end:.1%} 높다)"
     lowest = particle(f"{loss[best]:.4f}", "으로/로")
     return f"{result.name}의 검증 손실은 {best} 에폭에서 {lowest} 가장 낮고, {stays}{tail}."
 

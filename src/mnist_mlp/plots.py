@@ -140,7 +140,6 @@ def top3(first: Result, second: Result, images: NDArray[np.float32], dataset: st
 
     A thick green frame and "both" mark an image that is among the three best of both networks.
     """
-    # Places of its own: to arrange sixty axes by their texts takes longer than to draw them.
     # Places by number: to arrange sixty axes by their texts takes as long as to draw them.
     figure = Figure(figsize=(9.8, 17))
     place = {"bottom": 0.025, "top": 0.965, "hspace": 0.35, "wspace": 0.25}

@@ -246,7 +246,9 @@ def execute_in_place(sources: list[Path], root: Path) -> None:
                     f"the notebooks ran on {data}, not on MNIST, and were left as they are: put "
                     "the four files into data/ or set MNIST_DIR (`make report` runs on any data)"
                 )
-        shutil.copytree(output, root / "figures", dirs_exist_ok=True)
+        (root / "figures").mkdir(exist_ok=True)
+        for file in Path(output).iterdir():
+            shutil.copyfile(file, root / "figures" / file.name)
     for source, nb in executed.items():
         write_atomically(source, nbformat.writes(nb) + "\n")
         print(source)

@@ -1,7 +1,7 @@
 """The rubric: what a submitted notebook and its re-run must show, item by item.
 
 Nothing here executes a notebook. What a notebook publishes is compared with what this module
-computes itself from the logits, weights and test data that the re-run's kernel held at the end.
+computes itself from the logits, weights and data that the re-run's kernel held at the end.
 """
 
 import base64
@@ -253,7 +253,10 @@ CHECKS = {"a": confusion_problems, "b": top3_problems, "c": curve_problems}
 def recomputed_problems(
     letter: str, results: dict[str, Any], activation: str, found: dict[str, Any]
 ) -> Problems:
-    """Whether (a) and (b) are what this module computes from the logits in the kernel."""
+    """Whether (a), (b) and the ends of (c) are what this module computes from the kernel's arrays.
+
+    (a) and (b) from the logits; losses and accuracies from the weights and the data.
+    """
     run, logits = results["runs"][activation], found[f"{activation} logits"].astype(np.float64)
     if letter == "a":
         counts = np.zeros((10, 10), int)
@@ -273,8 +276,7 @@ def recomputed_problems(
     else:
         for part in ("train", "validation", "test"):
             z, labels = network(results, activation, found, part), found[f"{part} labels"]
-            with np.errstate(over="ignore"):
-                loss = np.mean(np.log(np.exp(z - z.max(axis=1, keepdims=True)).sum(axis=1)))
+            loss = np.mean(np.log(np.exp(z - z.max(axis=1, keepdims=True)).sum(axis=1)))
             loss += np.mean(z.max(axis=1) - z[np.arange(len(labels)), labels])
             accuracy = np.mean(z.argmax(axis=1) == labels)
             same = math.isclose(run[f"{part}_loss"], loss, rel_tol=1e-3, abs_tol=1e-5)

@@ -119,10 +119,11 @@ def only_study(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StudyError(f"another study is at work in {folder}: wait for its end") from None
         yield
-    except BlockingIOError:
-        raise StudyError(f"another study is at work in {folder}: wait for its end") from None
     finally:
         os.close(descriptor)
 
@@ -206,7 +207,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         run_study(plan(), options.output, options.scheduler)
-    except (StudyError, DatasetError) as error:
+    except (StudyError, DatasetError, OSError) as error:
         print(f"study: {error}", file=sys.stderr)
         return 1
     return 0

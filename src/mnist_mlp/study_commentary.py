@@ -141,8 +141,8 @@ def ladder(groups: Mapping[str, pd.Series]) -> str:
     first, last = groups[names[0]], groups[names[-1]]
     larger = 1 / (1 - CHOSEN.momentum)
     return (
-        f"**단계별 효과.** 단순 SGD의 검증 정확도는 {100 * first.mean():.2f}%, 완성된 레시피는 "
-        f"{100 * last.loc[first.index].mean():.2f}%이다(ReLU, 시드 {len(first)}개 평균). 단계마다의 변화는 "
+        f"**단계별 효과.** 단순 SGD의 검증 정확도는 {100 * first.mean():.3f}%, 완성된 레시피는 "
+        f"{100 * last.loc[first.index].mean():.3f}%이다(ReLU, 시드 {len(first)}개 평균). 단계마다의 변화는 "
         f"{', '.join(steps)}이다. 학습률은 모두 {CHOSEN.lr:g}에서 시작하고 단계마다 다시 고르지 않았다. 모멘텀 "
         f"{CHOSEN.momentum:g}는 실질 학습률을 $1/(1-{CHOSEN.momentum:g}) = {larger:.0f}$배로 키우므로, 첫 단계의 변화에는 "
         "학습률이 커진 효과가 섞여 있다."
@@ -160,8 +160,8 @@ def live_against_stored(pair: Sequence[Result], stored: Sequence[float | None]) 
     if any(value is None for value in stored):
         return (
             "**저장된 연구와의 일치.** 이 실행의 데이터, 레시피, 시드 가운데 하나가 저장된 연구에 없으므로 "
-            "견줄 행이 없다. 아래의 그림과 문장은 저장된 MNIST 연구의 것이고, 10절의 판정은 이 실행과 그 연구를 함께 쓴 것이라 "
-            "과제의 답이 될 수 없다."
+            "견줄 행이 없다. 아래의 그림과 문장은 저장된 MNIST 연구의 것이고, 10절의 판정은 조건이 다른 이 실행과 그 연구를 함께 "
+            "쓴 것이다."
         )
     gaps = [abs(r.test_accuracy - v) for r, v in zip(pair, stored, strict=True) if v is not None]
     largest = max(gaps)
@@ -271,7 +271,7 @@ def stress(stress: Stress) -> str:
             low_high = "–"
             if len(difference):
                 low_high = f"{points(difference.min(), 1)} ~ {points(difference.max(), 1)}"
-            lines.append(f"| {setting} | {name} − ReLU | {low_high} | {word} |")
+            lines.append(f"| {setting} | {name}{NBSP}−{NBSP}ReLU | {low_high} | {word} |")
     found = []
     for name in list(next(iter(stress.values())))[1:]:
         for winner, other in ((name, "ReLU"), ("ReLU", name)):
@@ -294,7 +294,7 @@ def survivors(stress: Stress) -> str:
         dead, median = final_dead_fraction(relu), relu["validation_accuracy"].median()
         if dead >= 0.1 and median >= 0.95:
             return (
-                f" 다만 '{setting}'에서 ReLU는 유닛의 {dead:.0%}가 죽고도 검증 정확도의 중앙값이 {median:.1%}이므로, 죽은 유닛이 "
+                f" '{setting}'에서 ReLU는 유닛의 {dead:.0%}가 죽고도 검증 정확도의 중앙값이 {median:.1%}이므로, 죽은 유닛이 "
                 "많다고 반드시 정확도가 무너지는 것은 아니다."
             )
     return ""

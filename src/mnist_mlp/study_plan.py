@@ -53,9 +53,9 @@ SHORT = replace(CHOSEN, epochs=5, input_dropout=0.0, hidden_dropout=0.0)
 STRESS = {
     "512-256": SHORT,
     "학습률 4배": replace(SHORT, lr=4 * SHORT.lr),
-    "좁고 깊은 망 (16 × 8층)": replace(SHORT, hidden=(16,) * 8),
-    "더 좁은 망 (8 × 8층)": replace(SHORT, hidden=(8,) * 8),
-    "너무 작은 초기화 (64 × 6층, 1/4배)": replace(SHORT, hidden=(64,) * 6, init_gain=0.25),
+    "좁고 깊은 망 (16×8층)": replace(SHORT, hidden=(16,) * 8),
+    "더 좁은 망 (8×8층)": replace(SHORT, hidden=(8,) * 8),
+    "너무 작은 초기화 (64×6층, 1/4배)": replace(SHORT, hidden=(64,) * 6, init_gain=0.25),
 }
 STRESS_ALPHAS, STRESS_SEEDS = (0.0, 0.1, 0.3), range(5)
 
