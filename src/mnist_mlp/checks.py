@@ -1,4 +1,4 @@
-"""Two proofs that the hand-written network is right: finite differences, and PyTorch's steps."""
+"""Proofs that the hand-written network is right, and what becomes of its gradients on the way."""
 
 import math
 from collections.abc import Callable
@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_mlp.data import Split
-from mnist_mlp.recipe import Recipe, minibatches, random_stream
-from mnist_mlp.scratch import MLP, SGD
+from mnist_mlp.draws import minibatches, random_stream
+from mnist_mlp.layers import Array, Dropout, Sigmoid
+from mnist_mlp.recipe import Recipe
+from mnist_mlp.scratch import MLP, ActivationLayer, Trainer
 
 H = 1e-5
 """Step of the central difference: its error is O(H^2) from the third derivative and about
@@ -47,36 +49,36 @@ def gradient_check(
     derivative at 0: where a unit is positive on one side of the difference only, the quotient
     mixes two slopes and says nothing about backward, so that such entries are counted and left out.
     """
-    model = MLP(recipe, seed, np.float64)
+    trainer = Trainer(recipe, seed, np.float64)
+    model, optimiser = trainer.model, trainer.optimiser
     x = images.astype(np.float64)
     mask_state = model.dropout_rng.bit_generator.state
 
     def objective() -> tuple[float, list[NDArray[np.bool_]]]:
-        model.dropout_rng.bit_generator.state = mask_state  # the same dropout mask every time
+        model.dropout_rng.bit_generator.state = mask_state  # the same dropout masks every time
         loss = model.loss.forward(model.forward(x, training=True), labels)
-        weights = model.parameters[: model.n_weights]
-        signs = [unit.active.copy() for unit in model.layers if hasattr(unit, "active")]
-        return loss + recipe.weight_decay / 2 * float(weights @ weights), signs
+        squares = sum(float(np.sum(affine.W**2)) for affine in model.affine)
+        signs = [unit.active for unit in model.layers if hasattr(unit, "active")]
+        return loss + recipe.weight_decay / 2 * squares, signs
 
     objective()
-    grad_input = model.backward(to_input=True).copy()
-    optimiser = SGD(model, recipe)
+    grad_input = model.backward(to_input=True)
     optimiser.step(lr=0)  # from rest: the velocity is now the gradient, with the optimiser's L2
-    gradients = optimiser.velocity
-    tensors = {name: (model.parameters[s], gradients[s]) for name, s in model.slices.items()}
-    tensors["x"] = (x.reshape(-1), grad_input.reshape(-1))
+    gradients = [v_W for v_W, _ in optimiser.velocity] + [v_b for _, v_b in optimiser.velocity]
+    tensors = dict(zip(trainer.parameters, gradients, strict=True)) | {"x": grad_input}
+    values = trainer.parameters | {"x": x}
 
     rng = np.random.default_rng(seed)
     return [
-        compare_entries(name, values, backward, objective, rng, entries)
-        for name, (values, backward) in tensors.items()
+        compare_entries(name, values[name], backward, objective, rng, entries)
+        for name, backward in tensors.items()
     ]
 
 
 def compare_entries(
     name: str,
-    values: NDArray[np.float64],
-    backward: NDArray[np.float64],
+    values: Array,
+    backward: Array,
     objective: Callable[[], tuple[float, list[NDArray[np.bool_]]]],
     rng: np.random.Generator,
     entries: int,
@@ -84,15 +86,15 @@ def compare_entries(
     """Compare random entries of one tensor; ``objective`` returns the loss and the units' signs."""
     numeric, exact, at_kink = [], [], 0
     for i in rng.choice(values.size, min(entries, values.size), replace=False):
-        original = values[i]
-        values[i] = original + H
+        original = values.flat[i]
+        values.flat[i] = original + H
         loss_above, signs_above = objective()
-        values[i] = original - H
+        values.flat[i] = original - H
         loss_below, signs_below = objective()
-        values[i] = original
+        values.flat[i] = original
         if all(map(np.array_equal, signs_above, signs_below)):
             numeric.append((loss_above - loss_below) / (2 * H))
-            exact.append(backward[i])
+            exact.append(backward.flat[i])
         else:
             at_kink += 1
     difference = np.linalg.norm(np.subtract(numeric, exact))
@@ -101,12 +103,12 @@ def compare_entries(
     return GradientError(name, len(numeric), at_kink, error if numeric else math.inf)
 
 
-class Trainer(Protocol):
-    """What ``scratch.Trainer`` and ``framework.Trainer`` have in common."""
+class Twin(Protocol):
+    """What is compared of ``scratch.Trainer`` and ``framework.Trainer``."""
 
     @property
-    def parameters(self) -> NDArray[Any]:
-        """All parameters in one vector: [W1, W2, W3, b1, b2, b3]."""
+    def parameters(self) -> dict[str, NDArray[Any]]:
+        """All parameters by name: W1, W2, W3, b1, b2, b3."""
 
     def step(self, images: Any, labels: Any, lr: float) -> Any:
         """Learn from one minibatch; return its loss before the step."""
@@ -123,8 +125,8 @@ class Agreement:
 
 
 def compare_steps(
-    first: Trainer,
-    second: Trainer,
+    ours: Twin,
+    theirs: Twin,
     split: Split,
     recipe: Recipe,
     seed: int,
@@ -136,8 +138,54 @@ def compare_steps(
     agreement = Agreement()
     for batch in islice(batches, steps):
         x, labels = split.images[batch].astype(dtype), split.labels[batch]
-        losses = [float(t.step(x, labels, recipe.lr_at(0))) for t in (first, second)]
-        w1, w2 = first.parameters, second.parameters
+        losses = [float(twin.step(x, labels, recipe.lr_at(0))) for twin in (ours, theirs)]
+        w1, w2 = ours.parameters, theirs.parameters
+        distance = math.hypot(*(float(np.linalg.norm(w1[name] - w2[name])) for name in w1))
+        size = math.hypot(*(float(np.linalg.norm(w)) for w in w1.values()))
         agreement.loss.append(abs(losses[0] - losses[1]))
-        agreement.weights.append(float(np.linalg.norm(w1 - w2) / np.linalg.norm(w1)))
+        agreement.weights.append(distance / size)
     return agreement
+
+
+@dataclass(frozen=True)
+class GradientFlow:
+    """What reaches the hidden layers, first to last; z is what goes into a layer's activation."""
+
+    gradient: NDArray[np.float64]
+    """Root mean square of dL/dz over images and units."""
+    active: NDArray[np.float64]
+    """Fraction of images and units with z > 0."""
+    saturated: NDArray[np.float64]
+    """Fraction of images and units where the derivative is below 5 % of its maximum."""
+
+
+def gradient_flow(model: MLP, images: NDArray[Any], labels: NDArray[np.int64]) -> GradientFlow:
+    """Send images forward and back, without dropout, and measure at every activation."""
+    layers = [layer for layer in model.layers if not isinstance(layer, Dropout)]
+    inputs, x = [], images
+    for layer in layers:
+        inputs.append(x)
+        x = layer.forward(x)
+    model.loss.forward(x, labels)
+    grad = model.loss.backward()
+    rows = []
+    for layer, z in zip(reversed(layers), reversed(inputs), strict=True):
+        grad = layer.backward(grad)
+        if isinstance(layer, ActivationLayer):
+            derivative = layer.backward(np.ones_like(z))
+            steepest = 0.25 if isinstance(layer, Sigmoid) else 1.0
+            rms = np.sqrt(np.mean(np.square(grad, dtype=np.float64)))
+            rows.append((rms, np.mean(z > 0), np.mean(derivative < 0.05 * steepest)))
+    return GradientFlow(*np.array(rows[::-1]).T)
+
+
+def flow_over_an_epoch(
+    recipe: Recipe, split: Split, seed: int
+) -> tuple[GradientFlow, GradientFlow]:
+    """Return the gradient flow of the first 1,000 images before and after an epoch of training."""
+    trainer = Trainer(recipe, seed)
+    probe = split.images[:1000], split.labels[:1000]
+    start = gradient_flow(trainer.model, *probe)
+    for batch in minibatches(random_stream(seed, "order"), len(split.labels), recipe.batch_size):
+        trainer.step(split.images[batch], split.labels[batch], recipe.lr_at(0))
+    return start, gradient_flow(trainer.model, *probe)

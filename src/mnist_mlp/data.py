@@ -1,22 +1,20 @@
-"""Find, download, verify, decode and split MNIST.
+"""Find, decode, check and split MNIST.
 
 Places, in order: ``file_path``; the folder ``MNIST_DIR``; the repository's ``data/``, ``./data``,
-the working directory; the download cache (``MNIST_CACHE``); the mirrors (``MNIST_MIRRORS``, with
-spaces between); and, loudly, scikit-learn's digits. Names in capitals are environment variables.
-What the user supplied is never passed over in silence: if it is wrong, that is an error.
+the working directory; the download cache and the mirrors (download.py); and, loudly, scikit-learn's
+digits. What the user supplied is never passed over in silence: if it is wrong, that is an error,
+and what only looks like one of the files is named.
 """
 
 import gzip
 import hashlib
 import math
 import os
+import re
 import stat
 import struct
-import tempfile
-import threading
 import zlib
 from collections.abc import Sequence
-from concurrent.futures import Future
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,39 +25,32 @@ import numpy.typing as npt
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+from mnist_mlp.download import GZ_SHA256, download
+
 StrPath = str | os.PathLike[str]
 Array = npt.NDArray[Any]
 
+NAMES = tuple(GZ_SHA256)
+ORDER = "train-images, train-labels, t10k-images, t10k-labels"
+# Below each place: torchvision's two, what an unpacked archive makes (Kaggle's is archive.zip).
+FOLDERS = ("", "MNIST/raw", "raw", "MNIST", "mnist", "archive")
+SPELLINGS = ("{0}.gz", "{0}", "{1}.gz", "{1}")  # {0} train-images-idx3-ubyte, {1} with .idx3
+SIMILAR = r"(train|t10k|test).*(images|labels)|mnist.*\.(csv|gz|mat|npz|pkl|zip)$"
 MAX_COUNT = 100_000  # items in one file, so that no header can ask for unbounded memory
-MAX_DOWNLOAD = 1 << 24  # bytes; the largest of the four files has 9.9 million
-TIMEOUT = 10.0  # seconds to connect, and between two packets
-DEADLINE = 120.0  # seconds for one file in all
-MIRRORS = (
-    "https://ossci-datasets.s3.amazonaws.com/mnist/ "
-    "https://storage.googleapis.com/cvdf-datasets/mnist/ "
-    "http://yann.lecun.com/exdb/mnist/"  # the assignment's own: 403 or 404 since 2024, hence last
-)
-GZ_SHA256 = {
-    "train-images-idx3-ubyte": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-    "train-labels-idx1-ubyte": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-    "t10k-images-idx3-ubyte": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-    "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-}
 ARRAY_SHA256 = {  # of the decoded bytes after the header: the same for gzipped and plain files
     "train-images-idx3-ubyte": "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
     "train-labels-idx1-ubyte": "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13",
     "t10k-images-idx3-ubyte": "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
     "t10k-labels-idx1-ubyte": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
 }
-ORDER = "train-images, train-labels, t10k-images, t10k-labels"
 BANNER = """\
 ================================================================================
 주의: MNIST를 찾거나 내려받지 못했습니다.
-  - data/ 폴더와 현재 폴더: 파일이 없음
-{reasons}대신 scikit-learn에 들어 있는 실제 손글씨 숫자 1,797장을 28x28로 확대하여 사용합니다.
+{reasons}
+대신 scikit-learn에 들어 있는 실제 손글씨 숫자 1,797장을 28x28로 확대하여 사용합니다.
 아래의 수치는 MNIST 결과가 아닙니다. MNIST로 실행하려면 다음 네 파일을 data/ 폴더에 넣거나,
 네 파일이 있는 폴더를 환경 변수 MNIST_DIR에 지정한 뒤 다시 실행하십시오.
-  {files}
+{files}
 ================================================================================"""
 
 
@@ -83,6 +74,135 @@ class Dataset:
     train: Split
     validation: Split
     test: Split
+
+
+def load(name: str = "mnist", file_path: Sequence[StrPath] | None = None, seed: int = 0) -> Dataset:
+    """Load a dataset; 20 % of its training part, stratified by class, become the validation split.
+
+    Parameters
+    ----------
+    name : "mnist", or "sklearn-digits" for the embedded digits at once.
+    file_path : four paths: train-images, train-labels, t10k-images, t10k-labels.
+    seed : decides which images are for validation, and nothing else.
+
+    Returns
+    -------
+    Dataset; each split keeps the order of its file. MNIST: 48,000 / 12,000 / 10,000 images. Its
+    name is "mnist" only if the decoded bytes are MNIST's, else "idx-files", for well-formed files.
+
+    Raises
+    ------
+    DatasetError
+        If the name is unknown, the seed no whole number or out of range, or files that the user
+        supplied are missing, damaged, swapped or do not fit together. A failed download raises
+        nothing: a banner says why there are digits.
+    """
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+        raise DatasetError(f"The seed is {seed!r}. Use a whole number from 0 to 4,294,967,295.")
+    if name not in ("mnist", "sklearn-digits"):
+        raise DatasetError(f"No dataset {name!r}. Use 'mnist' or 'sklearn-digits'.")
+    if name == "sklearn-digits":
+        if file_path is not None:
+            raise DatasetError("'sklearn-digits' reads no files. Use 'mnist', or no file_path.")
+        return _digits(seed)
+    paths, similar = _find() if file_path is None else (_given(file_path), [])
+    paths = paths or _downloaded(similar)
+    return _from_files(paths, seed) if paths else _digits(seed)
+
+
+def _downloaded(similar: list[str]) -> list[Path]:
+    """Return the four files of the cache or a mirror; or none, and say why there are digits."""
+    paths, reasons = download()
+    names = f"네 파일이 없음 (이름이 비슷하지만 쓰지 않은 것: {', '.join(similar)})"
+    here = f"data/ 폴더와 현재 폴더: {names if similar else '파일이 없음'}"
+    if paths and similar:
+        print(f"알림: {here}. 내려받은 MNIST를 사용합니다.")
+    if not paths:
+        lines = "\n".join(f"  - {reason}" for reason in [here, *reasons])
+        print(BANNER.format(reasons=lines, files="\n".join(f"  {name}.gz" for name in NAMES)))
+    return paths
+
+
+def _given(file_path: Sequence[StrPath]) -> list[Path]:
+    """Return the four paths of ``file_path``, ``~`` expanded."""
+    try:
+        paths = [Path(os.path.expanduser(path)) for path in file_path]
+    except TypeError:
+        paths = []
+    if isinstance(file_path, str) or len(paths) != len(NAMES):
+        raise DatasetError(f"file_path is {file_path!r}. Give a list of four paths: {ORDER}.")
+    return paths
+
+
+def _find() -> tuple[list[Path], list[str]]:
+    """Return the four files of the first place that has them; or none, and what looks like one."""
+    if chosen := os.environ.get("MNIST_DIR"):
+        place = Path(os.path.expanduser(chosen))
+        if paths := _in_place(place):
+            return paths, []
+        raise DatasetError(
+            f"MNIST_DIR={chosen} ({place.absolute()}) is no folder with {ORDER}"
+            f"{_named(_similar(place))}. Correct it or unset it."
+        )
+    places = (Path(__file__).parents[2] / "data", Path("data"), Path())
+    for place in places:
+        if paths := _in_place(place):
+            return paths, []
+    # The folder's name alone: outputs shall not depend on where the repository lies.
+    names = [f"{path.parent.name}/{path.name}" for place in places for path in _similar(place)]
+    return [], [name.lstrip("/") for name in dict.fromkeys(names)]
+
+
+def _in_place(place: Path) -> list[Path]:
+    """Return the four files in `place` or a folder below it, or none; only some is an error."""
+    for folder in (place / below for below in FOLDERS):
+        candidates = {name: _in_folder(folder, name) for name in NAMES}
+        found = [path for path in candidates.values() if path]
+        if found and len(found) < len(NAMES):
+            missing = ", ".join(f"{name}.gz" for name in NAMES if not candidates[name])
+            others = [path for path in _similar(folder) if path not in found]
+            raise DatasetError(
+                f"{folder.absolute()} has {found[0].name} but lacks {missing}{_named(others)}. "
+                "Add what is missing, or take the others away."
+            )
+        if found:
+            return found
+    return []
+
+
+def _in_folder(folder: Path, name: str) -> Path | None:
+    """Return the file `name` in `folder`, or in a folder of its name; None if there is none.
+
+    Under another name ("... (1).gz", a browser's second download) it counts if it is MNIST's.
+    """
+    spellings = [form.format(name, name.replace("-idx", ".idx")) for form in SPELLINGS]
+    nested = [f"{outer}/{inner}" for outer in spellings for inner in spellings]
+    for path in (folder / spelling for spelling in (*spellings, *nested)):
+        # lexists: a broken link was put there on purpose too; read_idx says what is wrong with it.
+        if os.path.lexists(path) and not os.path.isdir(path):
+            return path
+    others = _matching(folder, name.replace("-", "."))
+    return next((path for path in others if _is_mnist(path, name)), None)
+
+
+def _is_mnist(path: Path, name: str) -> bool:
+    try:
+        return _sha256(read_idx(path)) == ARRAY_SHA256[name]
+    except DatasetError:
+        return False
+
+
+def _similar(place: Path) -> list[Path]:
+    """Return what could be meant for one of the files, in `place` and the folders below it."""
+    return [path for below in FOLDERS for path in _matching(place / below, SIMILAR)]
+
+
+def _matching(folder: Path, pattern: str) -> list[Path]:
+    return [path for path in sorted(folder.glob("*")) if re.search(pattern, path.name, re.I)]
+
+
+def _named(similar: list[Path]) -> str:
+    return f" (similar names there: {', '.join(path.name for path in similar)})" if similar else ""
 
 
 def read_idx(path: StrPath) -> npt.NDArray[np.uint8]:
@@ -135,171 +255,16 @@ def _decode(path: StrPath, stream: IO[bytes]) -> npt.NDArray[np.uint8]:
     return np.frombuffer(payload, np.uint8).reshape(shape)
 
 
-def load(name: str = "mnist", file_path: Sequence[StrPath] | None = None, seed: int = 0) -> Dataset:
-    """Load a dataset; 20 % of its training part, stratified by class, become the validation split.
-
-    Parameters
-    ----------
-    name : "mnist", or "sklearn-digits" for the embedded digits at once.
-    file_path : four paths: train-images, train-labels, t10k-images, t10k-labels.
-    seed : decides which images are for validation, and nothing else.
-
-    Returns
-    -------
-    Dataset; each split keeps the order of its file. MNIST: 48,000 / 12,000 / 10,000 images. Its
-    name is "mnist" only if the decoded bytes are MNIST's, else "idx-files", for well-formed files.
-
-    Raises
-    ------
-    DatasetError
-        If the name is unknown, the seed out of range, or files that the user supplied are missing,
-        damaged, swapped or do not fit together. A failed download raises nothing: a banner says
-        why there are digits.
-    """
-    if not 0 <= seed < 2**32:
-        raise DatasetError(f"The seed is {seed!r}. Use a whole number from 0 to 4,294,967,295.")
-    if name == "sklearn-digits" and file_path is None:
-        return _digits(seed)
-    if name != "mnist":
-        raise DatasetError(f"No dataset {name!r}. Use 'mnist', or 'sklearn-digits' without files.")
-    paths, reasons = _find(file_path)
-    if paths:
-        return _from_files(paths, seed)
-    lines = "".join(f"  - {reason}\n" for reason in reasons)
-    print(BANNER.format(reasons=lines, files="\n  ".join(f"{name}.gz" for name in GZ_SHA256)))
-    return _digits(seed)
-
-
-def _find(file_path: Sequence[StrPath] | None) -> tuple[list[Path], list[str]]:
-    """Return the four paths; or none, and the reasons why not a mirror could help."""
-    if file_path is not None:
-        if isinstance(file_path, str | os.PathLike) or len(file_path) != len(GZ_SHA256):
-            raise DatasetError(f"file_path is {file_path!r}. Give a list of four paths: {ORDER}.")
-        return [Path(path) for path in file_path], []
-    if chosen := os.environ.get("MNIST_DIR"):
-        if paths := _in_folder(Path(chosen).expanduser()):
-            return paths, []
-        where = Path(chosen).expanduser().absolute()
-        raise DatasetError(
-            f"MNIST_DIR={chosen} ({where}) is no folder with {ORDER}. Correct it or unset it."
-        )
-    for folder in (Path(__file__).parents[2] / "data", Path("data"), Path()):
-        if paths := _in_folder(folder):
-            return paths, []
-    return _download()
-
-
-def _in_folder(folder: Path) -> list[Path]:
-    """Return the paths of the four files in `folder`, or none; only some of them is an error."""
-    found, missing = [], []
-    for name in GZ_SHA256:
-        spellings = (name + ".gz", name, name.replace("-idx", ".idx"))
-        # lexists: a broken link was put there on purpose too; read_idx says what is wrong with it.
-        here = [folder / spelling for spelling in spellings if os.path.lexists(folder / spelling)]
-        found += here[:1]
-        missing += [] if here else [name + ".gz"]
-    if found and missing:
-        raise DatasetError(
-            f"{folder.absolute()} has {found[0].name} but lacks {', '.join(missing)}. "
-            "Add what is missing, or take the others away."
-        )
-    return found
-
-
-def _download() -> tuple[list[Path], list[str]]:
-    """Return the four verified files of the cache, downloading what it lacks; or none and why."""
-    import pooch
-    import requests
-
-    pooch.get_logger().setLevel("ERROR")  # it tells a first run from a second; outputs must not
-    if os.path.isabs(os.path.expanduser("~")):
-        default = pooch.os_cache("mnist-mlp")
-    else:  # without a home os_cache fails or, in older versions, makes a folder called "~"
-        default = Path(tempfile.gettempdir(), "mnist-mlp")
-    cache = os.environ.get("MNIST_CACHE") or default
-    mirrors = (os.environ.get("MNIST_MIRRORS") or MIRRORS).split()
-    paths: list[Path] = []
-    reasons: list[str] = []
-    for name, sha256 in GZ_SHA256.items():
-        for mirror in list(mirrors):
-            url = f"{mirror.rstrip('/')}/{name}.gz"
-            try:
-                # Verifies a cached file too, and renames a download only once it is verified.
-                file = pooch.retrieve(url, sha256, f"{name}.gz", cache, downloader=_fetch)
-                paths.append(Path(file))
-                break
-            except (requests.ConnectionError, TimeoutError, requests.Timeout):
-                reasons.append(f"{url}: 연결되지 않거나 응답이 끊김")
-                mirrors.remove(mirror)  # it shall not cost a wait for each file
-            except requests.RequestException as error:
-                status = getattr(error.response, "status_code", type(error).__name__)
-                reasons.append(f"{url}: 받을 수 없음 ({status})")
-            except ValueError:
-                reasons.append(f"{url}: MNIST 파일이 아닌 내용을 보냄")
-            except OSError as error:  # the disk's: another mirror would not help
-                reason = error.strerror or type(error).__name__
-                return [], [*reasons, f"다운로드 캐시를 쓸 수 없음 ({reason})"]
-        else:
-            return [], reasons
-    return paths, []
-
-
-def _fetch(url: str, output_file: str, _pooch: object) -> None:
-    """Download `url` to `output_file` within DEADLINE seconds (a pooch downloader).
-
-    requests limits each wait, but neither name resolution nor a server that trickles. Hence a
-    thread, which can be left behind: it works in memory and never touches the disk.
-    """
-    future: Future[bytes] = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(_get(url))
-        except Exception as error:
-            future.set_exception(error)
-
-    threading.Thread(target=work, daemon=True).start()
-    Path(output_file).write_bytes(future.result(DEADLINE))
-
-
-def _get(url: str) -> bytes:
-    import requests
-
-    content = bytearray()
-    identity = {"Accept-Encoding": "identity"}  # the .gz itself, not unpacked on the way
-    try:
-        with requests.get(url, stream=True, timeout=TIMEOUT, headers=identity) as response:
-            response.raise_for_status()
-            for chunk in response.iter_content(1 << 16):
-                content.extend(chunk)
-                if len(content) > MAX_DOWNLOAD:
-                    raise ValueError(f"{url} is longer than any MNIST file")
-    except (OSError, ValueError):  # all that requests documents, and the one above
-        raise
-    except Exception as error:  # urllib3's own, on a redirect with a damaged body
-        raise requests.RequestException(error) from error
-    return bytes(content)
+def _sha256(array: Array) -> str:
+    return hashlib.sha256(array.data.cast("B")).hexdigest()
 
 
 def _from_files(paths: list[Path], seed: int) -> Dataset:
     """Decode the four files, check that they are what their places say, and split."""
     arrays = [read_idx(path) for path in paths]
-    digests = [hashlib.sha256(array.data.cast("B")).hexdigest() for array in arrays]
-    known = {digest: name for name, digest in ARRAY_SHA256.items()}
-    for path, array, digest, name in zip(paths, arrays, digests, ARRAY_SHA256, strict=True):
-        kind = "images" if array.ndim == 3 else "labels"
-        if kind not in name or known.get(digest, name) != name:
-            what = f"{path} holds {known.get(digest, kind)}, not {name}"
-            raise DatasetError(f"{what}. The files look swapped; their order is: {ORDER}.")
-    for i in (0, 2):
-        if len(arrays[i]) != len(arrays[i + 1]):
-            counts = f"{len(arrays[i]):,} images but {len(arrays[i + 1]):,} labels"
-            raise DatasetError(f"{paths[i]} and {paths[i + 1]} hold {counts}. Use two that match.")
-        if (largest := arrays[i + 1].max()) > 9:
-            raise DatasetError(f"{paths[i + 1]} holds the label {largest}. Use labels from 0 to 9.")
-    if len(arrays[0]) < len(arrays[2]) or digests[0] == digests[2]:
-        what = f"{paths[0]} (training) is smaller than {paths[2]} (test), or the same"
-        raise DatasetError(f"{what}. The files look swapped; their order is: {ORDER}.")
+    digests = [_sha256(array) for array in arrays]
+    _check_places(paths, arrays, digests)
+    _check_pairs(paths, arrays)
     images, labels, test_images, test_labels = arrays
     try:
         train, validation = _split_indices(labels, seed)
@@ -311,6 +276,29 @@ def _from_files(paths: list[Path], seed: int) -> Dataset:
     parts = [_take(images, labels, part, 255) for part in (train, validation)]
     parts.append(_take(test_images, test_labels, slice(None), 255))
     return Dataset(name, *parts)
+
+
+def _check_places(paths: list[Path], arrays: list[Array], digests: list[str]) -> None:
+    """Raise DatasetError if a file is in another one's place."""
+    known = {digest: name for name, digest in ARRAY_SHA256.items()}
+    swapped = f"The files look swapped; their order is: {ORDER}."
+    for path, array, digest, name in zip(paths, arrays, digests, NAMES, strict=True):
+        kind = "images" if array.ndim == 3 else "labels"
+        if kind not in name or known.get(digest, name) != name:
+            raise DatasetError(f"{path} holds {known.get(digest, kind)}, not {name}. {swapped}")
+    if len(arrays[0]) < len(arrays[2]) or digests[0] == digests[2]:
+        what = f"{paths[0]} (training) is smaller than {paths[2]} (test), or the same"
+        raise DatasetError(f"{what}. {swapped}")
+
+
+def _check_pairs(paths: list[Path], arrays: list[Array]) -> None:
+    """Raise DatasetError if labels are not 0 to 9, one for each image."""
+    for i in (0, 2):
+        if len(arrays[i]) != len(arrays[i + 1]):
+            counts = f"{len(arrays[i]):,} images but {len(arrays[i + 1]):,} labels"
+            raise DatasetError(f"{paths[i]} and {paths[i + 1]} hold {counts}. Use two that match.")
+        if (largest := arrays[i + 1].max()) > 9:
+            raise DatasetError(f"{paths[i + 1]} holds the label {largest}. Use labels from 0 to 9.")
 
 
 def _digits(seed: int) -> Dataset:

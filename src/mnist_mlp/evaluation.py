@@ -8,17 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
+from sklearn.metrics import confusion_matrix
 
 from mnist_mlp.data import Dataset
-from mnist_mlp.recipe import Run
-
-Counts = NDArray[np.int64]
-
-
-def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, n_classes: int = 10) -> Counts:
-    """Count the images of true class i (rows) that were predicted as class j (columns)."""
-    pairs = np.asarray(labels) * n_classes + np.asarray(predicted)
-    return np.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
+from mnist_mlp.recipe import N_CLASSES
+from mnist_mlp.run import Run
 
 
 def log_probabilities(logits: ArrayLike) -> NDArray[np.float64]:
@@ -78,55 +72,63 @@ def top_k_per_class(
 class Result:
     """Everything that the report says about one finished run."""
 
-    name: str
     run: Run
     labels: NDArray[np.int64]
     predicted: NDArray[np.int64]
-    confusion: Counts
+    confusion: NDArray[np.int64]
+    """(10, 10) counts: true classes in rows, predicted ones in columns."""
     top3: list[list[ScoredImage]]
     test_loss: float
 
     @property
-    def test_accuracy(self) -> float:
-        """Fraction of the test images that are classified correctly."""
-        return float(np.mean(self.predicted == self.labels))
+    def label(self) -> str:
+        """The activation, as figures and tables name it: "ReLU", "LReLU(0.1)"."""
+        return self.run.recipe.label
 
     @property
     def correct(self) -> NDArray[np.bool_]:
         """For every test image whether it is classified correctly."""
         return self.predicted == self.labels
 
+    @property
+    def test_accuracy(self) -> float:
+        """Fraction of the test images that are classified correctly."""
+        return float(np.mean(self.correct))
 
-def evaluate_run(name: str, run: Run, dataset: Dataset) -> Result:
+    @property
+    def errors(self) -> NDArray[np.int64]:
+        """(10,) counts of the misread images of each class."""
+        return self.confusion.sum(axis=1) - np.diag(self.confusion)
+
+
+def evaluate_run(run: Run, dataset: Dataset) -> Result:
     """Measure a finished run on the test images."""
     labels = dataset.test.labels
     predicted = run.logits.argmax(axis=1)
     return Result(
-        name=name,
         run=run,
         labels=labels,
         predicted=predicted,
-        confusion=confusion_matrix(labels, predicted),
+        confusion=confusion_matrix(labels, predicted, labels=range(N_CLASSES)),
         top3=top_k_per_class(run.logits, labels),
         test_loss=float(-log_probabilities(run.logits)[np.arange(len(labels)), labels].mean()),
     )
 
 
-def shared_top3(first: Result, second: Result) -> list[int]:
-    """Return for each class how many images are among the best of both networks."""
-    return [
-        len({s.index for s in a} & {s.index for s in b})
-        for a, b in zip(first.top3, second.top3, strict=True)
-    ]
+def expected_calibration_error(
+    logits: NDArray[Any], labels: NDArray[np.int64], bins: int = 15
+) -> float:
+    """Return by how much confidence and accuracy differ on average (Guo et al. 2017, eq. 3).
 
-
-def largest_top3_gap(first: Result, second: Result) -> float:
-    """Return the largest difference of probabilities between images of one class and rank."""
-    return max(
-        abs(a.probability - b.probability)
-        for x, y in zip(first.top3, second.top3, strict=True)
-        for a, b in zip(x, y, strict=True)
-    )
+    An image's confidence is the probability of the predicted class. The images are grouped by it
+    in bins of equal width, (0, 1/15], (1/15, 2/15], ..., and the bins' gaps between accuracy and
+    mean confidence weighted with their counts. A fraction; 0 is perfect. arXiv:1706.04599.
+    """
+    predicted = logits.argmax(axis=1)
+    confidence = np.exp(log_probabilities(logits)[np.arange(len(labels)), predicted])
+    which = np.ceil(confidence * bins).astype(int) - 1
+    gaps = np.bincount(which, weights=(predicted == labels) - confidence)  # count * gap, by bin
+    return float(np.abs(gaps).sum() / len(labels))
 
 
 @dataclass(frozen=True)
@@ -158,46 +160,22 @@ def mean_interval(values: Sequence[float] | NDArray[np.float64], level: float = 
     return Interval(mean, sd, len(x), mean - half, mean + half)
 
 
-def seeds_to_detect(difference: float, sd: float, power: float = 0.8, level: float = 0.95) -> int:
-    """Return how many paired seeds a t test needs to detect a mean difference with this power.
-
-    ``sd`` is the standard deviation of the paired differences, in the unit of ``difference``.
-
-    Raises
-    ------
-    ValueError
-        If ``difference`` is 0, which no number of seeds detects, or a value is undefined.
-    """
-    if not (abs(difference) > 0 and sd >= 0):
-        raise ValueError(f"no number of seeds detects a difference of {difference} with SD {sd}")
-    n = 2
-    while sd > 0:
-        # t^2 has a noncentral F distribution. At most 1000, where the power is 1: scipy's functions
-        # give nan for far larger shifts.
-        shift = min(abs(difference) / sd * math.sqrt(n), 1000.0)
-        critical = stats.t.ppf((1 + level) / 2, n - 1)
-        if stats.ncf.sf(critical**2, 1, n - 1, shift**2) >= power:
-            break
-        n += 1
-    return n
-
-
 @dataclass(frozen=True)
 class McNemar:
     """Images that only one of two networks classifies correctly, and the exact test of them."""
 
-    only_first: int
-    only_second: int
+    only_relu: int
+    only_lrelu: int
     p_value: float
 
 
-def mcnemar(first_correct: NDArray[np.bool_], second_correct: NDArray[np.bool_]) -> McNemar:
+def mcnemar(relu_correct: NDArray[np.bool_], lrelu_correct: NDArray[np.bool_]) -> McNemar:
     """Test whether two networks have the same error rate on the same images (McNemar 1947, exact).
 
     Under that hypothesis each image on which just one of them is right is a fair coin.
     """
-    only_first = int(np.sum(first_correct & ~second_correct))
-    only_second = int(np.sum(~first_correct & second_correct))
-    n = only_first + only_second
-    p_value = float(stats.binomtest(only_first, n).pvalue) if n else 1.0
-    return McNemar(only_first, only_second, p_value)
+    only_relu = int(np.sum(relu_correct & ~lrelu_correct))
+    only_lrelu = int(np.sum(~relu_correct & lrelu_correct))
+    n = only_relu + only_lrelu
+    p_value = float(stats.binomtest(only_relu, n).pvalue) if n else 1.0
+    return McNemar(only_relu, only_lrelu, p_value)

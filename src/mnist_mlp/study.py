@@ -1,218 +1,309 @@
-"""The seed study: many independent runs, stored in ``data/study.csv``.
+"""The seed study: what it trains (the plan) and what came out (``data/study.jsonl``).
 
-``make study`` trains whatever the plan asks for and the file does not hold yet. A run is
-identified by framework, recipe and seed, so that one run serves every question that it belongs to.
-Rows are appended as runs finish; a study that was killed continues where it stopped.
+The file holds one JSON object a line, one line a finished run, whose fields are those of
+:class:`StoredRun`. ``make study`` trains whatever the plan asks for and the file lacks.
 """
 
-import argparse
-import csv
-import io
 import json
-import os
-import sys
-import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError
-from contextlib import contextmanager
-from dataclasses import asdict
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from operator import index
 from pathlib import Path
-from typing import Any
 
-import joblib
-import numpy as np
+from mnist_mlp.recipe import Recipe
+from mnist_mlp.run import History
 
-from mnist_mlp.data import DatasetError, load
-from mnist_mlp.evaluation import evaluate_run
-from mnist_mlp.files import speak_utf8, write_atomically
-from mnist_mlp.recipe import DivergedError, History
-from mnist_mlp.study_plan import Task, plan
-from mnist_mlp.study_rows import COLUMNS, STUDY_FILE, StudyError, complete_text, read_rows
+STUDY_FILE = Path(__file__).parents[2] / "data" / "study.jsonl"
 
 
-def run_task(task: Task) -> dict[str, Any]:
-    """Train and measure one run and return its row; divergence is a result, not an error."""
-    if task.framework == "torch":
-        from mnist_mlp.framework import fit  # here: a worker without torch can do all other runs
-    else:
-        from mnist_mlp.scratch import fit
+class StudyError(Exception):
+    """The study cannot be read or go on; the message says why and what to do."""
 
-    dataset = load(task.dataset, seed=task.seed)
-    if dataset.name != task.dataset:
-        raise StudyError(
-            f"this study is about {task.dataset}, but the data found is {dataset.name}"
-        )
-    row: dict[str, Any] = {
-        "framework": task.framework,
-        "recipe_hash": task.recipe.digest(),
-        "alpha": task.recipe.alpha,
-        "seed": task.seed,
-        "dataset": task.dataset,
-        "recipe": json.dumps(asdict(task.recipe)),
-    }
-    try:
-        run = fit(dataset, task.recipe, task.seed)
-    except DivergedError as error:
-        return row | curves(error.history) | {"diverged_after": len(error.history.train_loss)}
-    result = evaluate_run("", run, dataset)
-    wrong = np.flatnonzero(~result.correct)
-    return (
-        row
-        | curves(run.history)
-        | {
-            "test_loss": result.test_loss,
-            "test_accuracy": result.test_accuracy,
-            # For comparisons of good networks; a list of most images is of no use to anybody.
-            "errors": " ".join(f"{i}:{result.predicted[i]}" for i in wrong)
-            if len(wrong) < 1000
-            else "",
-        }
+
+# ---- the plan
+
+
+def with_alphas(recipe: Recipe, alphas: Iterable[float]) -> dict[str, Recipe]:
+    """Return the recipe with other slopes, by label: ``{"ReLU": ..., "LReLU(0.1)": ...}``."""
+    return {r.label: r for r in (replace(recipe, alpha=alpha) for alpha in alphas)}
+
+
+# More seeds are trained by raising a number: `make study` keeps what the file holds. The pair of
+# the assignment's question has most; FIRST_LOOK are those that had been looked at before the others
+# were trained, so that what was seen in them could be tested. That is history: it never changes.
+FIRST_LOOK = range(10)
+SEEDS, PAIR_SEEDS, LADDER_SEEDS, SEARCH_SEEDS, STRESS_SEEDS = map(range, (10, 30, 5, 3, 5))
+ALPHAS, TORCH_ALPHAS, STRESS_ALPHAS = (0.0, 0.01, 0.1, 0.3), (0.0, 0.1, 0.3), (0.0, 0.1, 0.3)
+
+CHOSEN = Recipe()
+COMPARED = {"numpy": with_alphas(CHOSEN, ALPHAS), "torch": with_alphas(CHOSEN, TORCH_ALPHAS)}
+PAIR = {label: COMPARED["numpy"][label] for label in ("ReLU", "LReLU(0.1)")}
+PLAIN = replace(
+    CHOSEN, momentum=0.0, decay="constant", weight_decay=0.0, input_dropout=0.0, hidden_dropout=0.0
+)
+LADDER = {
+    "SGD": PLAIN,
+    "+ momentum": replace(PLAIN, momentum=CHOSEN.momentum),
+    "+ decay": replace(PLAIN, momentum=CHOSEN.momentum, decay="linear"),
+    "+ L2": replace(CHOSEN, input_dropout=0.0, hidden_dropout=0.0),
+    "+ dropout": CHOSEN,
+}
+# The search began at BASE: one change at a time, then the two changes that did best together, all
+# with ReLU. The best six on validation data, the finalists, were trained with LReLU(0.1) too: the
+# chosen recipe has the best mean of the two.
+BASE = Recipe(lr=0.1, momentum=0.9, weight_decay=5e-5, input_dropout=0.1, hidden_dropout=0.1)
+SLOW = replace(BASE, lr=0.05, momentum=0.95)
+SEARCH = {
+    "dropout 0.1 / 0.1": BASE,
+    "dropout 0.1 / 0.2": replace(BASE, hidden_dropout=0.2),
+    "dropout 0.2 / 0.2": replace(BASE, input_dropout=0.2, hidden_dropout=0.2),
+    "dropout 0.2 / 0.3": replace(BASE, input_dropout=0.2, hidden_dropout=0.3),
+    "lr 0.2": replace(BASE, lr=0.2),
+    "lr 0.2, dropout 0.2 / 0.2": replace(BASE, lr=0.2, input_dropout=0.2, hidden_dropout=0.2),
+    "L2 1e-4": replace(BASE, weight_decay=1e-4),
+    "momentum 0.95, lr 0.05": SLOW,
+    "momentum 0.95, lr 0.05, L2 1e-4": replace(SLOW, weight_decay=1e-4),
+    "momentum 0.95, lr 0.05, L2 1e-4, dropout 0.1 / 0.2": replace(
+        SLOW, weight_decay=1e-4, hidden_dropout=0.2
+    ),
+}
+FINALISTS = {
+    name: replace(SEARCH[name], alpha=0.1)
+    for name in (
+        "momentum 0.95, lr 0.05, L2 1e-4",
+        "momentum 0.95, lr 0.05",
+        "L2 1e-4",
+        "lr 0.2",
+        "dropout 0.1 / 0.1",
+        "dropout 0.1 / 0.2",
     )
+}
+# Where could the activation matter? 5 epochs without dropout, everything else as chosen.
+SHORT = replace(CHOSEN, epochs=5, input_dropout=0.0, hidden_dropout=0.0)
+STRESS = {
+    "baseline": SHORT,
+    "lr x4": replace(SHORT, lr=4 * SHORT.lr),
+    "narrow and deep 16x8": replace(SHORT, hidden=(16,) * 8),
+    "narrower 8x8": replace(SHORT, hidden=(8,) * 8),
+    "small init 64x6": replace(SHORT, hidden=(64,) * 6, init_gain=0.25),
+}
 
 
-def curves(history: History) -> dict[str, Any]:
-    """Return the columns that come from the learning curves, empty after a divergence at once."""
-    if not history.train_loss:
-        return {}
-    first = min(1, len(history.train_loss) - 1)
-    return {
-        "train_loss": history.train_loss[-1],
-        "train_accuracy": history.train_accuracy[-1],
-        "validation_loss": history.validation_loss[-1],
-        "validation_accuracy": history.validation_accuracy[-1],
-        "first_train_accuracy": history.train_accuracy[first],
-        "first_validation_accuracy": history.validation_accuracy[first],
-        "dead_units": " ".join("|".join(f"{f:.6g}" for f in epoch) for epoch in history.dead_units),
+# Who learns faster? Each activation at the shared rate and at the best of a grid of its own,
+# widened upwards for the sigmoid until its best rate was no longer the last one.
+GRID = (0.0125, 0.025, 0.05, 0.1, 0.2, 0.4)
+SIGMOID_GRID = (*GRID, 0.8, 1.6)
+SMOOTH = {name: replace(CHOSEN, activation=name) for name in ("tanh", "sigmoid")}
+ACTIVATIONS = PAIR | SMOOTH
+RATES = {
+    label: {
+        f"{lr:g}": replace(recipe, lr=lr) for lr in (SIGMOID_GRID if label == "sigmoid" else GRID)
     }
+    for label, recipe in ACTIVATIONS.items()
+}
+# The sigmoid's best validation accuracy is at 0.8; it comes first to 97 % at 0.2.
+PACED = (
+    COMPARED["torch"]
+    | SMOOTH
+    | {f"sigmoid, lr {lr}": RATES["sigmoid"][lr] for lr in ("0.2", "0.8")}
+)
 
 
-def csv_line(values: Sequence[Any]) -> str:
-    """Return one line of CSV, newline included; floats with every digit."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(values)
-    return text.getvalue()
+@dataclass(frozen=True)
+class Task:
+    """One run of the study, and what identifies it in the file."""
+
+    implementation: str  # "numpy" or "torch"
+    recipe: Recipe
+    seed: int
+    dataset: str = "mnist"
 
 
-def run_study(tasks: Sequence[Task], path: Path = STUDY_FILE, scheduler: str | None = None) -> None:
-    """Train the tasks that the file does not hold yet and append each as it finishes.
+def plan() -> list[Task]:
+    """Return every run that the study consists of, each once, in the order of the file."""
+    tables = (
+        ("numpy", SEARCH, SEARCH_SEEDS),
+        ("numpy", FINALISTS, SEARCH_SEEDS),
+        ("numpy", COMPARED["numpy"], SEEDS),
+        ("torch", COMPARED["torch"], SEEDS),
+        ("numpy", PAIR, PAIR_SEEDS),
+        ("torch", PAIR, PAIR_SEEDS),
+        ("numpy", PACED, SEEDS),
+        *(("numpy", by_rate, SEARCH_SEEDS) for by_rate in RATES.values()),
+        ("numpy", LADDER, LADDER_SEEDS),
+        *(("numpy", with_alphas(r, STRESS_ALPHAS), STRESS_SEEDS) for r in STRESS.values()),
+    )
+    tasks = [
+        Task(implementation, recipe, seed)
+        for implementation, recipes, seeds in tables
+        for recipe in recipes.values()
+        for seed in seeds
+    ]
+    return list(dict.fromkeys(tasks))
 
-    Parameters
-    ----------
-    scheduler : address of a running Dask scheduler; without it the runs go to worker processes on
-        this machine, one for each core and one BLAS thread each.
+
+# ---- the file
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A finished run; its fields are the file's.
+
+    Losses are mean cross-entropies in nats, accuracies fractions, both after the last epoch. A run
+    that diverged holds the values before the divergence, and NaN (null in the file) where there
+    are none. Fields with a default are left out of the file where the run does not have them.
+    """
+
+    implementation: str  # "numpy" or "torch"
+    dataset: str
+    seed: int
+    recipe: Recipe
+    diverged_after: int | None
+    """Finished epochs before the loss became infinite or undefined; None if it did not."""
+    train_loss: float
+    train_accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+    test_loss: float
+    test_accuracy: float
+    first_validation_accuracy: float
+    """After the first epoch."""
+    dead_units: list[list[float]]
+    """Fraction by epoch and hidden layer, (epochs + 1, layers), as in :class:`History`."""
+    errors: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """``{wrongly classified test image: (true class, predicted class)}``."""
+    history: History | None = None
+    top3: dict[int, list[tuple[int, float]]] | None = None
+    """``{class: [(test image, log-probability) x 3]}``, best first."""
+    expected_calibration_error: float | None = None
+    loss_right: float | None = None
+    """Mean cross-entropy of the test images that are classified correctly."""
+    loss_wrong: float | None = None
+    """And of the others."""
+
+    @property
+    def task(self) -> Task:
+        """What the run answers."""
+        return Task(self.implementation, self.recipe, self.seed, self.dataset)
+
+
+MEASURES = [entry.name for entry in fields(StoredRun) if entry.type is float]
+DAMAGE = (ValueError, TypeError, KeyError, AttributeError)
+OPTIONAL = {e.name for e in fields(StoredRun) if (e.default, e.default_factory) != (MISSING,) * 2}
+
+
+def to_line(run: StoredRun) -> str:
+    """Return the run's line of the file, newline included; floats with every digit."""
+    row = {k: v for k, v in asdict(run).items() if k not in OPTIONAL or v not in (None, {})}
+    row |= {name: None for name in MEASURES if math.isnan(row[name])}
+    if run.history:
+        del row["history"]["dead_units"]  # it stands beside
+    return json.dumps(row, allow_nan=False) + "\n"
+
+
+def from_line(line: bytes) -> StoredRun:
+    """Return the run of a line; one of ``DAMAGE`` is raised if it is none."""
+    row = json.loads(line)
+    row["recipe"] = Recipe(**row["recipe"])
+    for name in MEASURES:
+        row[name] = math.nan if row[name] is None else float(row[name])
+    row["errors"] = {
+        int(image): (index(true), index(answer))
+        for image, (true, answer) in row.get("errors", {}).items()
+    }
+    if "history" in row:
+        row["history"] = History(**row["history"], dead_units=row["dead_units"])
+    if "top3" in row:
+        row["top3"] = {
+            int(digit): [(index(image), float(log_p)) for image, log_p in best]
+            for digit, best in row["top3"].items()
+        }
+    run = StoredRun(**row)
+    if run.implementation not in COMPARED or index(run.seed) < 0:
+        raise ValueError(f"no run has implementation {run.implementation!r}, seed {run.seed}")
+    if run.diverged_after is None and not all(math.isfinite(row[name]) for name in MEASURES):
+        raise ValueError("a run that did not diverge lacks a measure")
+    return run
+
+
+def read(path: Path = STUDY_FILE) -> list[StoredRun]:
+    """Read the finished runs, each once; a last line that a kill cut short is left out.
 
     Raises
     ------
     StudyError
-        If the file is damaged, holds runs that the tasks do not contain, or another study is at
-        work in its folder.
+        If the file is missing, has a line that is no run, or two different results for one run.
     """
-    with only_study(path.parent):
-        continue_study(tasks, path, scheduler)
-
-
-@contextmanager
-def only_study(folder: Path) -> Iterator[None]:
-    """Refuse a second study of this folder; the lock goes with the process, however it ends."""
-    import fcntl  # here, so that the rest of the module can be imported on Windows
-
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
+    if not path.exists():
+        raise StudyError(f"{path} does not exist: run `make study` first")
+    runs: dict[Task, StoredRun] = {}
+    *lines, _ = path.read_bytes().split(b"\n")  # what follows the last newline is not whole
+    for number, line in enumerate(lines, start=1):
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StudyError(f"another study is at work in {folder}: wait for its end") from None
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def continue_study(tasks: Sequence[Task], path: Path, scheduler: str | None) -> None:
-    """Train what the file lacks; the caller has made sure that nobody else writes it."""
-    done = finished_lines(path, tasks)
-    missing = [task for task in tasks if task.key not in done]
-    print(
-        f"전체 {len(tasks)}회 가운데 {len(done)}회 완료, {len(missing)}회를 학습합니다.", flush=True
-    )
-    started = time.monotonic()
-    with path.open("a", encoding="utf-8") as file:
-        for count, row in enumerate(results(missing, scheduler), start=1):
-            line = csv_line([row.get(name, "") for name in COLUMNS])
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
-            done[row["framework"], row["recipe_hash"], row["seed"], row["dataset"]] = line
-            minutes = (time.monotonic() - started) / count * (len(missing) - count) / 60
-            print(progress(row) + f" [{count}/{len(missing)}, 약 {minutes:.0f}분 남음]", flush=True)
-    # The plan's order, whatever the order in which the runs finished: the same file every time.
-    write_atomically(path, csv_line(COLUMNS) + "".join(done[task.key] for task in tasks))
-
-
-def finished_lines(path: Path, tasks: Sequence[Task]) -> dict[tuple[str, str, int, str], str]:
-    """Return the file's rows by run; begin the file, or cut off a half-written last row."""
-    lines = {}
-    if path.exists() and path.stat().st_size > 0:
-        rows = read_rows(path)  # refuses a damaged file before anything is written to it
-        for row in csv.DictReader(io.StringIO(complete_text(path))):
-            key = (row["framework"], row["recipe_hash"], int(row["seed"]), row["dataset"])
-            lines[key] = csv_line(list(row.values()))
-        stale = set(lines) - {task.key for task in tasks}
-        if stale:
+            run = from_line(line)
+        except DAMAGE as error:
             raise StudyError(
-                f"{path} holds {len(stale)} of {len(rows)} runs with recipes, seeds or data that "
-                "this study does not contain: move the file away, or take those lines out"
+                f"{path}, line {number}: damaged or edited ({error}); delete this line and run "
+                "`make study` to train that run again"
+            ) from None
+        if runs.setdefault(run.task, run) != run:
+            raise StudyError(
+                f"{path}, line {number}: another result for a run that is already there; delete "
+                "one of the two lines"
             )
-    write_atomically(path, csv_line(COLUMNS) + "".join(lines.values()))
-    return lines
+    return list(runs.values())
 
 
-def results(tasks: Sequence[Task], scheduler: str | None) -> Iterator[dict[str, Any]]:
-    """Yield each task's row as it finishes, from local processes or from a Dask cluster."""
-    again = "what had finished is kept: run the same command again to continue"
-    if scheduler is None:
-        try:
-            with joblib.parallel_config("loky", inner_max_num_threads=1):
-                yield from joblib.Parallel(n_jobs=-1, return_as="generator_unordered")(
-                    joblib.delayed(run_task)(task) for task in tasks
-                )
-        except BrokenExecutor:
-            raise StudyError(f"a worker process was killed (out of memory?); {again}") from None
-        return
-
-    from distributed import Client, KilledWorker, as_completed
-
-    # Not joblib's own Dask backend: it waits for ever for a run that Dask has given up.
-    try:
-        with Client(scheduler) as client:
-            for future in as_completed(client.map(run_task, tasks, pure=False)):
-                yield future.result()
-    except (OSError, CancelledError, KilledWorker) as error:
-        raise StudyError(f"Dask cluster {scheduler}: {error}; {again}") from None
+# ---- selections
 
 
-def progress(row: dict[str, Any]) -> str:
-    """Describe a finished run in one Korean line."""
-    run = f"{row['framework']} alpha={row['alpha']:g} {row['recipe_hash']} 시드 {row['seed']}"
-    if "test_accuracy" not in row:
-        return f"{run}: {row['diverged_after']} 에폭 뒤에 발산"
-    return f"{run}: 검증 {row['validation_accuracy']:.2%}, 테스트 {row['test_accuracy']:.2%}"
+def select(runs: Sequence[StoredRun], implementation: str, recipe: Recipe) -> list[StoredRun]:
+    """Return the runs of one recipe, also diverged ones, in the order of their seeds.
+
+    Raises
+    ------
+    StudyError
+        If there are none: the file was made with other recipes.
+    """
+    found = [run for run in runs if (run.implementation, run.recipe) == (implementation, recipe)]
+    if not found:
+        raise StudyError(f"the study holds no {implementation} run of {recipe}: run `make study`")
+    return sorted(found, key=lambda run: run.seed)
 
 
-def main() -> int:
-    """Run the study from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scheduler", help="address of a running Dask scheduler")
-    parser.add_argument("--output", type=Path, default=STUDY_FILE, help="default: data/study.csv")
-    options = parser.parse_args()
-    try:
-        run_study(plan(), options.output, options.scheduler)
-    except (StudyError, DatasetError, OSError) as error:
-        print(f"study: {error}", file=sys.stderr)
-        return 1
-    return 0
+def by_label(
+    runs: Sequence[StoredRun], implementation: str, recipes: Mapping[str, Recipe] | None = None
+) -> dict[str, list[StoredRun]]:
+    """Return the runs of several recipes by their labels, all with the seeds that every one has.
+
+    ``recipes`` are those of the activations that are compared (``COMPARED``) unless given: LADDER,
+    SEARCH, FINALISTS, or ``with_alphas(STRESS["lr x4"], STRESS_ALPHAS)``.
+    """
+    table = COMPARED[implementation] if recipes is None else recipes
+    groups = {label: select(runs, implementation, recipe) for label, recipe in table.items()}
+    seeds = set.intersection(*({run.seed for run in group} for group in groups.values()))
+    return {label: [run for run in group if run.seed in seeds] for label, group in groups.items()}
 
 
-if __name__ == "__main__":
-    speak_utf8()
-    sys.exit(main())
+def same_seeds(
+    relu: Sequence[StoredRun], lrelu: Sequence[StoredRun]
+) -> tuple[list[StoredRun], list[StoredRun]]:
+    """Return two groups of runs with the seeds that both have, in the same order."""
+    seeds = {run.seed for run in relu} & {run.seed for run in lrelu}
+    a, b = ([run for run in group if run.seed in seeds] for group in (relu, lrelu))
+    return a, b
+
+
+def stored(
+    runs: Sequence[StoredRun], implementation: str, dataset: str, recipe: Recipe, seed: int
+) -> StoredRun | None:
+    """Return the stored run of exactly this training, None where there is none."""
+    task = Task(implementation, recipe, seed, dataset)
+    return next((run for run in runs if run.task == task), None)
+
+
+def disagreements(a: StoredRun, b: StoredRun) -> int:
+    """Return on how many test images two networks answer differently, from their errors."""
+    images = set(a.errors) | set(b.errors)
+    return sum(a.errors.get(image) != b.errors.get(image) for image in images)

@@ -1,0 +1,215 @@
+"""The numbers that the report's text needs, section by section; no Korean, no formatting.
+
+A function that bears a template's name returns what that template fills in.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mnist_mlp.checks import (
+    LOSS_LIMIT,
+    WEIGHT_LIMIT,
+    Agreement,
+    GradientError,
+    flow_over_an_epoch,
+)
+from mnist_mlp.data import Dataset, Split
+from mnist_mlp.evaluation import Result, mcnemar
+from mnist_mlp.recipe import Recipe
+from mnist_mlp.run import History
+
+Facts = dict[str, Any]
+
+
+def gradient_check(errors: Mapping[str, Sequence[GradientError]]) -> Facts:
+    """Line up the errors of each tensor under each activation's label."""
+    rows = list(zip(*errors.values(), strict=True))
+    worst = max(row.relative_error for rows in errors.values() for row in rows)
+    return {"labels": list(errors), "rows": rows, "worst": worst}
+
+
+def conditions(dataset: Dataset, recipe: Recipe) -> Facts:
+    """Return what was trained on what; ``recipe`` is that of LReLU."""
+    return {"dataset": dataset, "recipe": recipe}
+
+
+def gradient_flow(
+    deep: Mapping[str, Recipe], shallow: Mapping[str, Recipe], split: Split, seeds: Sequence[int]
+) -> Facts:
+    """Measure how dL/dz changes from the last hidden layer to the first, in two depths of network.
+
+    ``deep[label]`` and ``shallow[label]``: see :func:`relative_flow`.
+    """
+    return {
+        "deep": {label: relative_flow(recipe, split, seeds) for label, recipe in deep.items()},
+        "shallow": {label: relative_flow(r, split, seeds) for label, r in shallow.items()},
+        "seeds": len(seeds),
+        "images": len(split.labels),
+    }
+
+
+def relative_flow(recipe: Recipe, split: Split, seeds: Sequence[int]) -> Facts:
+    """Return dL/dz by hidden layer relative to the last one, geometric mean over initial draws.
+
+    ``start`` and ``after`` (an epoch on ``split``) are measured. ``predicted``: one layer further
+    back, weights between layers of equal width pass on the gradient ``init_gain`` times, and of
+    that a sigmoid's derivative at most 1/4. The fractions are means over all layers, after.
+    """
+    pairs = [flow_over_an_epoch(recipe, split, seed) for seed in seeds]
+    start, after = (
+        np.exp(np.mean([np.log(flow.gradient / flow.gradient[-1]) for flow in flows], axis=0))
+        for flows in zip(*pairs, strict=True)
+    )
+    factor = recipe.init_gain * (0.25 if recipe.activation == "sigmoid" else 1.0)
+    return {
+        "start": start,
+        "after": after,
+        "predicted": factor ** np.arange(len(recipe.hidden) - 1, -1, -1.0),
+        "active": float(np.mean([flow.active for _, flow in pairs])),
+        "saturated": float(np.mean([flow.saturated for _, flow in pairs])),
+    }
+
+
+def training(relu: Result, lrelu: Result) -> Facts:
+    """Return both results and how uncertain one test accuracy is (95 %, normal approximation)."""
+    n = len(relu.labels)
+    spread = max(math.sqrt(r.test_accuracy * (1 - r.test_accuracy) / n) for r in (relu, lrelu))
+    gap = abs(relu.test_accuracy - lrelu.test_accuracy)
+    return {"relu": relu, "lrelu": lrelu, "margin": 1.96 * spread, "gap": gap}
+
+
+def a_confusion(relu: Result, lrelu: Result) -> Facts:
+    """Compare two confusion matrices: totals, classes, frequent confusions, the paired test."""
+    ahead = relu.errors - lrelu.errors  # images of a class that LReLU reads more
+    widest = int(np.abs(ahead).max())
+    both = {"ReLU": relu, "LReLU": lrelu}
+    return {
+        "relu": relu,
+        "lrelu": lrelu,
+        "ahead": int(ahead.sum()),
+        "relu_classes": int(np.sum(ahead < 0)),
+        "lrelu_classes": int(np.sum(ahead > 0)),
+        "equal_classes": int(np.sum(ahead == 0)),
+        "widest": widest,
+        "widest_classes": np.flatnonzero(np.abs(ahead) == widest).tolist(),
+        "hardest": {name: hardest_classes(result) for name, result in both.items()},
+        "frequent": {name: frequent_confusions(result) for name, result in both.items()},
+        "test": mcnemar(relu.correct, lrelu.correct),
+    }
+
+
+def hardest_classes(result: Result) -> Facts:
+    """Return the classes with most errors, and how many each of them has."""
+    most = int(result.errors.max())
+    return {"classes": np.flatnonzero(result.errors == most).tolist(), "errors": most}
+
+
+def frequent_confusions(result: Result, k: int = 3) -> list[tuple[int, int, int]]:
+    """Return the k most frequent (true class, answer, images), ties with the last included."""
+    wrong = result.confusion - np.diag(np.diag(result.confusion))
+    order = np.argsort(-wrong, axis=None, kind="stable")
+    least = max(1, wrong.flat[order[k - 1]])
+    frequent = [int(i) for i in order if wrong.flat[i] >= least]
+    return [(i // 10, i % 10, int(wrong.flat[i])) for i in frequent]
+
+
+def b_top3(relu: Result, lrelu: Result) -> Facts:
+    """Compare the best images of every class: how certain, how different, chosen by both."""
+    pairs = list(zip(relu.top3, lrelu.top3, strict=True))
+    ranks = [(a, b) for best in pairs for a, b in zip(*best, strict=True)]
+    shared = [len({a.index for a in x} & {b.index for b in y}) for x, y in pairs]
+    both = {"ReLU": relu, "LReLU": lrelu}
+    return {
+        "relu": relu,
+        "lrelu": lrelu,
+        "places": 2 * len(ranks),
+        "lowest": min((image for pair in ranks for image in pair), key=lambda s: s.log_probability),
+        "largest_gap": max(abs(a.probability - b.probability) for a, b in ranks),
+        "others": [
+            (name, digit, image)
+            for name, result in both.items()
+            for digit, best in enumerate(result.top3)
+            for image in best
+            if image.label != digit
+        ],
+        "relu_surer": sum(x[0].shortfall < y[0].shortfall for x, y in pairs),
+        "lrelu_surer": sum(x[0].shortfall > y[0].shortfall for x, y in pairs),
+        "relu_saturated": saturated(relu),
+        "lrelu_saturated": saturated(lrelu),
+        "shared": sum(shared),
+        "all_shared": [digit for digit, n in enumerate(shared) if n == len(pairs[digit][0])],
+        "none_shared": [digit for digit, n in enumerate(shared) if n == 0],
+    }
+
+
+def saturated(result: Result) -> int:
+    """Count the test images whose highest softmax probability is exactly 1 in float32."""
+    z = result.run.logits.astype(np.float32)
+    exp = np.exp(z - z.max(axis=1, keepdims=True))
+    return int(np.sum((exp / exp.sum(axis=1, keepdims=True)).max(axis=1) == 1))
+
+
+def c_curves(relu: Result, lrelu: Result) -> Facts:
+    """Compare the learning curves: who is lower, where each one stops falling, overfitting."""
+    a, b = relu.run.history, lrelu.run.history
+    endings = {"ReLU": ending(a), "LReLU": ending(b)}
+    return {
+        "relu": a,
+        "lrelu": b,
+        "epochs": len(a.train_loss) - 1,
+        "relu_lower_train": lower(a.train_loss, b.train_loss),
+        "relu_lower_validation": lower(a.validation_loss, b.validation_loss),
+        "endings": endings,
+        "overfitted": [name for name, end in endings.items() if end["rise"] > 0.05],
+    }
+
+
+def lower(ours: Sequence[float], theirs: Sequence[float]) -> int:
+    """Count the epochs after training began in which our value is the lower one."""
+    return int(np.sum(np.array(ours[1:]) < np.array(theirs[1:])))
+
+
+def ending(history: History) -> Facts:
+    """Say where the validation loss is lowest and since when it stays within 5 % of that."""
+    loss = np.array(history.validation_loss)
+    outside = np.flatnonzero(loss > 1.05 * loss.min())
+    return {
+        "best": int(loss.argmin()),
+        "lowest": float(loss.min()),
+        "settled": int(outside[-1]) + 1 if len(outside) else 0,  # epochs + 1: never
+        "rise": float(loss[-1] / loss.min() - 1),
+    }
+
+
+def agreement(agreements: Mapping[str, Agreement], recipe: Recipe) -> Facts:
+    """Say how closely two implementations agree in float64, and where float32 parts.
+
+    The names end in "float64" or "float32". An undefined difference is below no limit.
+    """
+    exact = [a for name, a in agreements.items() if name.endswith("float64")]
+    loss = float(np.max([a.loss for a in exact]))
+    weights = float(np.max([a.weights for a in exact]))
+    singles = {
+        name.split(",")[0]: parting(a) for name, a in agreements.items() if name.endswith("32")
+    }
+    inputs = len(exact[0].loss) * recipe.batch_size * sum(recipe.hidden)
+    return {
+        "agreements": agreements,
+        "steps": len(exact[0].loss),
+        "loss": loss,
+        "weights": weights,
+        "passed": loss < LOSS_LIMIT and weights < WEIGHT_LIMIT,
+        "singles": singles,
+        "parted": any(single["parted_at"] for single in singles.values()),
+        "inputs": inputs,
+        "float64_exponent": math.floor(math.log10(inputs * 1e-16)),
+    }
+
+
+def parting(single: Agreement, limit: float = 1e-5) -> Facts:
+    """Return the first minibatch after which the weights differ by more than ``limit``; 0: none."""
+    apart = np.flatnonzero(~(np.array(single.weights) <= limit))  # NaN is apart
+    return {"parted_at": int(apart[0]) + 1 if len(apart) else 0, "last": single.weights[-1]}

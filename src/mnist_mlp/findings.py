@@ -1,0 +1,419 @@
+"""The numbers that the report's text needs from the stored study; no Korean, no formatting.
+
+Like ``facts``, which does the same for the runs that a notebook has just trained. Groups are stored
+runs by label, ReLU first: ``{"ReLU": [seed 0, seed 1, ...], "LReLU(0.1)": [...]}``.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import combinations, pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from mnist_mlp import study
+from mnist_mlp.evaluation import Interval, Result, mean_interval
+from mnist_mlp.facts import Facts, ending
+from mnist_mlp.study import StoredRun
+
+Groups = Mapping[str, Sequence[StoredRun]]
+Values = dict[str, NDArray[np.float64]]
+"""By label, a value a seed."""
+MAJORITY = 1348 / 12000  # of MNIST's validation images in class 1, in every stratified split
+GOAL = 0.97  # validation accuracy whose epoch tells how fast a network learns
+
+
+def measure(groups: Groups, of: str | Callable[[StoredRun], float]) -> Values:
+    """Return one number of every run, by label; ``of`` names a field or computes it."""
+    get = (lambda run: getattr(run, of)) if isinstance(of, str) else of
+    return {label: np.array([get(run) for run in runs], float) for label, runs in groups.items()}
+
+
+def differences(groups: Groups, of: str | Callable[[StoredRun], float]) -> Values:
+    """Return every other label's values minus ReLU's, for the seeds that both have."""
+    relu, *others = groups
+    pairs = {label: study.same_seeds(groups[relu], groups[label]) for label in others}
+    return {
+        label: measure({label: b}, of)[label] - measure({relu: a}, of)[relu]
+        for label, (a, b) in pairs.items()
+    }
+
+
+def intervals(values: Values, level: float = 0.95) -> dict[str, Interval]:
+    """Return mean and confidence interval for each label."""
+    return {label: mean_interval(v, level) for label, v in values.items()}
+
+
+def live(results: Iterable[Result], stored: Iterable[StoredRun | None]) -> Facts:
+    """Compare runs with the study's of the same recipe, data and seed; ``gap`` None: not stored.
+
+    On the machine of the study both are equal; another processor or BLAS adds up in another order,
+    a unit then falls on the other side of 0, and the runs part. Seeds differ by less than 0.25
+    points from each other, so that a larger difference means that something else has changed.
+    """
+    pairs = list(zip(results, stored, strict=True))
+    gaps = [abs(result.test_accuracy - run.test_accuracy) for result, run in pairs if run]
+    return {"gap": max(gaps) if len(gaps) == len(pairs) else None}
+
+
+def comparison(runs: Sequence[StoredRun], implementation: str) -> Facts:
+    """Compare the activations over all seeds: accuracy, losses, first epoch, dead units."""
+    groups = all_seeds(runs, implementation)
+    accuracy = differences(groups, "test_accuracy")
+    return {
+        "groups": groups,
+        "test": measure(groups, "test_accuracy"),
+        "validation": measure(groups, "validation_accuracy"),
+        "first": measure(groups, "first_validation_accuracy"),
+        "test_loss": measure(groups, "test_loss"),
+        "differences": accuracy,
+        "accuracy": intervals(accuracy),
+        "together": intervals(accuracy, 1 - 0.05 / len(accuracy)),  # Bonferroni
+        "losses": intervals(differences(groups, "test_loss")),
+        "train_losses": intervals(differences(groups, "train_loss")),
+        "validation_losses": intervals(differences(groups, "validation_loss")),
+        "pair": confidence(groups),
+        "first_epoch": intervals(differences(groups, "first_validation_accuracy")),
+        "dead": {label: np.mean([r.dead_units for r in g], axis=0) for label, g in groups.items()},
+    }
+
+
+def all_seeds(runs: Sequence[StoredRun], implementation: str) -> dict[str, list[StoredRun]]:
+    """Return the compared activations with as many seeds as each has."""
+    recipes = study.COMPARED[implementation]
+    return {label: study.select(runs, implementation, r) for label, r in recipes.items()}
+
+
+def confidence(groups: Groups) -> Facts:
+    """Say how sure ReLU and LReLU(0.1) are, rightly and wrongly, and what new seeds confirmed."""
+    pair = {label: groups[label] for label in study.PAIR}
+    first, new = (
+        {
+            label: [run for run in runs if (run.seed in study.FIRST_LOOK) == early]
+            for label, runs in pair.items()
+        }
+        for early in (True, False)
+    )
+    measures = ("expected_calibration_error", "loss_right", "loss_wrong", "validation_loss")
+    return {
+        "means": {
+            name: {label: float(v.mean()) for label, v in measure(pair, name).items()}
+            for name in measures
+        },
+        "gaps": {name: intervals(differences(pair, name))["LReLU(0.1)"] for name in measures},
+        "parts": {
+            part: intervals(differences(pair, share))["LReLU(0.1)"]
+            for part, share in (("right", right_share), ("wrong", wrong_share))
+        },
+        "first": intervals(differences(first, "test_loss"))["LReLU(0.1)"],
+        "new": intervals(differences(new, "test_loss"))["LReLU(0.1)"],
+        "first_loss": float(measure(first, "test_loss")["ReLU"].mean()),
+        "new_loss": float(measure(new, "test_loss")["ReLU"].mean()),
+    }
+
+
+def right_share(run: StoredRun) -> float:
+    """Return what the correctly classified images add to the mean test loss."""
+    return (run.loss_right or 0.0) * run.test_accuracy
+
+
+def wrong_share(run: StoredRun) -> float:
+    """Return what the misread images add to the mean test loss."""
+    return (run.loss_wrong or 0.0) * (1 - run.test_accuracy)
+
+
+def answers(relu: Sequence[StoredRun], lrelu: Sequence[StoredRun]) -> Facts:
+    """Say how many test images are answered differently, with a control: other seeds alone."""
+    return {
+        "by_activation": mean_of(study.disagreements, zip(relu, lrelu, strict=True)),
+        "by_seed": mean_of(study.disagreements, combinations(relu, 2)),
+        "both_wrong": mean_of(both_wrong, zip(relu, lrelu, strict=True)),
+        "relu_wrong": float(np.mean([len(run.errors) for run in relu])),
+        "lrelu_wrong": float(np.mean([len(run.errors) for run in lrelu])),
+    }
+
+
+def by_chance(
+    compare: Callable[[StoredRun, StoredRun], float],
+    relu: Sequence[StoredRun],
+    lrelu: Sequence[StoredRun],
+) -> Facts:
+    """Compare networks of one seed, and of different seeds with the same and another activation."""
+    others = [(a, b) for a in relu for b in lrelu if a.seed != b.seed]
+    alike = [*combinations(relu, 2), *combinations(lrelu, 2)]
+    return {
+        "one_seed": mean_of(compare, zip(relu, lrelu, strict=True)),
+        "same": mean_of(compare, alike),
+        "other": mean_of(compare, others),
+    }
+
+
+def both_wrong(a: StoredRun, b: StoredRun) -> int:
+    """Count the test images that two networks misread."""
+    return len(set(a.errors) & set(b.errors))
+
+
+def mean_of(compare: Callable[[Any, Any], float], pairs: Iterable[tuple[Any, Any]]) -> float:
+    """Return the mean of a comparison over pairs of runs."""
+    return float(np.mean([compare(a, b) for a, b in pairs]))
+
+
+def implementations(runs: Sequence[StoredRun]) -> Facts:
+    """Compare PyTorch's networks with NumPy's, seed by seed, for every slope that both have."""
+    ours, gaps = all_seeds(runs, "numpy"), {}
+    for label, theirs in all_seeds(runs, "torch").items():
+        a, b = study.same_seeds(ours[label], theirs)
+        gaps[label] = np.array(
+            [y.test_accuracy - x.test_accuracy for x, y in zip(a, b, strict=True)]
+        )
+    mild = {
+        name: intervals(differences(all_seeds(runs, name), "test_accuracy"))["LReLU(0.1)"]
+        for name in ("numpy", "torch")
+    }
+    corrected = intervals(gaps, 1 - 0.05 / len(gaps))
+    return {"labels": intervals(gaps), "corrected": corrected, "mild": mild}
+
+
+def recipe_search(runs: Sequence[StoredRun]) -> Facts:
+    """Say what each step of the recipe adds, and what was searched, on validation data alone."""
+    steps = measure(study.by_label(runs, "numpy", study.LADDER), "validation_accuracy")
+    relu = measure(study.by_label(runs, "numpy", study.SEARCH), "validation_accuracy")
+    lrelu = measure(study.by_label(runs, "numpy", study.FINALISTS), "validation_accuracy")
+    both = {name: (relu[name] + values) / 2 for name, values in lrelu.items()}
+    finalists = sorted(lrelu, key=lambda name: -both[name].mean())
+    gains = {
+        after: mean_interval(steps[after] - steps[before]) for before, after in pairwise(steps)
+    }
+    return {
+        "steps": steps,
+        "gains": gains,
+        "total": mean_interval(steps["+ dropout"] - steps["SGD"]),
+        "chosen": study.CHOSEN,
+        "relu": relu,
+        "lrelu": lrelu,
+        "both": both,
+        "finalists": finalists,
+        "others": sorted(set(relu) - set(lrelu), key=lambda name: -relu[name].mean()),
+        "lead": mean_interval(both[finalists[0]] - both[finalists[1]]),
+    }
+
+
+def stress(runs: Sequence[StoredRun]) -> Facts:
+    """Return what happened in each setting of the search for a case where the activation matters.
+
+    ``settings[setting][label]`` has the runs, the validation accuracies of those that finished, the
+    dead fraction at their end and, for each LReLU, who was better in every seed: its label,
+    "ReLU" or "".
+    """
+    settings = {}
+    for setting, recipe in study.STRESS.items():
+        groups = study.by_label(runs, "numpy", study.with_alphas(recipe, study.STRESS_ALPHAS))
+        settings[setting] = {
+            label: survivors(group) | {"winner": winner(groups["ReLU"], group, label)}
+            for label, group in groups.items()
+        }
+    return {"settings": settings, "majority": MAJORITY}
+
+
+def survivors(group: Sequence[StoredRun]) -> Facts:
+    """Return accuracies and the dead fraction of the runs that did not diverge."""
+    finished = [run for run in group if run.diverged_after is None]
+    accuracies = np.array([run.validation_accuracy for run in finished])
+    dead = [np.mean(run.dead_units[-1]) for run in finished]
+    return {
+        "runs": len(group),
+        "diverged": len(group) - len(finished),
+        "accuracies": accuracies,
+        "median": float(np.median(accuracies)) if finished else math.nan,
+        "stuck": int(np.sum(accuracies == MAJORITY)),
+        "dead": float(np.mean(dead)) if finished else math.nan,
+    }
+
+
+def winner(relu: Sequence[StoredRun], other: Sequence[StoredRun], label: str) -> str:
+    """Name who is better on validation data in every seed; a run that diverged has lost."""
+
+    def score(run: StoredRun) -> float:
+        return -1.0 if run.diverged_after is not None else run.validation_accuracy
+
+    gaps = [score(b) - score(a) for a, b in zip(relu, other, strict=True)]
+    return label if min(gaps) > 0 else "ReLU" if max(gaps) < 0 else ""
+
+
+def speed(runs: Sequence[StoredRun]) -> Facts:
+    """Compare how fast the activations learn, each at the shared and at rates of its own.
+
+    A run that never reaches ``GOAL`` counts as later than every other; seeds are compared one by
+    one, by rank (sign test).
+    """
+    rates = {
+        label: measure(study.by_label(runs, "numpy", recipes), final_accuracy)
+        for label, recipes in study.RATES.items()
+    }
+    means = {label: {lr: v.mean() for lr, v in by_rate.items()} for label, by_rate in rates.items()}
+    groups = study.by_label(runs, "numpy", study.PACED)
+    epochs = measure(groups, epochs_to_goal)
+    return {
+        "groups": groups,
+        "n": len(groups["ReLU"]),
+        "goal": GOAL,
+        "rates": means,
+        "best": {label: best_rate(by_rate) for label, by_rate in means.items()},
+        "grid_seeds": len(study.SEARCH_SEEDS),
+        "shared_rate": f"{study.CHOSEN.lr:g}",
+        "curves": {
+            label: np.array([kept(run, "history").validation_accuracy for run in group])
+            for label, group in groups.items()
+        },
+        "first": measure(groups, "first_validation_accuracy"),
+        "first_epoch": intervals(differences(groups, "first_validation_accuracy")),
+        "epochs": epochs,
+        "later": {label: sign_test(epochs["ReLU"], v) for label, v in epochs.items()},
+        "faster": rectifiers_are_faster(epochs),
+        "steep_slope": sign_test(epochs["tanh"], epochs["LReLU(0.3)"]),
+        "validation": measure(groups, "validation_accuracy"),
+        "test": measure(groups, "test_accuracy"),
+        "accuracy": intervals(differences(groups, "test_accuracy")),
+        "mild": intervals(differences(all_seeds(runs, "numpy"), "test_accuracy"))["LReLU(0.1)"],
+    }
+
+
+def best_rate(accuracies: Mapping[str, float]) -> str:
+    """Return the learning rate with the highest mean; NaN, a seed that diverged, is the lowest."""
+    return max(accuracies, key=lambda rate: float(np.nan_to_num(accuracies[rate])))
+
+
+def final_accuracy(run: StoredRun) -> float:
+    """Return the validation accuracy at the end, NaN if training diverged."""
+    return run.validation_accuracy if run.diverged_after is None else math.nan
+
+
+def epochs_to_goal(run: StoredRun) -> float:
+    """Return the first epoch with ``GOAL`` validation accuracy, infinity if there is none."""
+    reached = np.flatnonzero(np.array(kept(run, "history").validation_accuracy) >= GOAL)
+    return float(reached[0]) if len(reached) else math.inf
+
+
+def sign_test(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> Facts:
+    """Count in how many pairs theirs is later, equal and earlier; exact two-sided sign test."""
+    later, earlier = int(np.sum(theirs > ours)), int(np.sum(theirs < ours))
+    p = float(stats.binomtest(later, later + earlier).pvalue) if later + earlier else 1.0
+    return {"later": later, "equal": len(ours) - later - earlier, "earlier": earlier, "p": p}
+
+
+def rectifiers_are_faster(epochs: Values) -> bool:
+    """Say whether ReLU and LReLU(0.1) both come to ``GOAL`` before every smooth activation."""
+    tests = [
+        sign_test(epochs[rectifier], epochs[smooth])
+        for rectifier in study.PAIR
+        for smooth in epochs
+        if "ReLU" not in smooth
+    ]
+    return all(test["later"] > test["earlier"] and test["p"] < 0.05 for test in tests)
+
+
+def kept(run: StoredRun, name: str) -> Any:
+    """Return the ``history`` or the ``top3`` of a run.
+
+    Raises
+    ------
+    study.StudyError
+        If it was stored before runs kept them.
+    """
+    value = getattr(run, name)
+    if value is None:
+        raise study.StudyError(f"{run.task} was stored without its {name}: train it again")
+    return value
+
+
+EARLIER = {
+    "numpy": {"ReLU": 0.9701, "LReLU": 0.9682},
+    "torch": {"ReLU": 0.9483, "LReLU": 0.9394},
+}
+"""Test accuracies of the earlier report, quoted for comparison."""
+
+
+def claims(runs: Sequence[StoredRun], implementation: str, label: str) -> Facts:
+    """Return what the earlier report's claims are judged by: all stored seeds, never one run.
+
+    ``label`` is the LReLU that the notebook compares with ReLU.
+    """
+    groups = all_seeds(runs, implementation)
+    relu, lrelu = study.same_seeds(groups["ReLU"], groups[label])
+    by_class = np.subtract(class_errors(lrelu), class_errors(relu), dtype=float)
+    corrected = [mean_interval(by_class[:, digit], 1 - 0.05 / 10) for digit in range(10)]
+    scores = np.exp([top3_scores(run) for run in (*relu, *lrelu)])
+    gaps = scores[: len(relu)] - scores[len(relu) :]
+    settled = {
+        name: np.array([ending(kept(run, "history"))["settled"] for run in group], float)
+        for name, group in (("relu", relu), ("lrelu", lrelu))
+    }
+    pair = {"ReLU": relu, label: lrelu}
+    return elsewhere(runs) | {
+        "label": label,
+        "n": len(relu),
+        "earlier": EARLIER[implementation],
+        "accuracy": mean_interval(differences(pair, "test_accuracy")[label]),
+        "mild": mean_interval(differences(groups, "test_accuracy")["LReLU(0.1)"]),
+        "test": measure(pair, "test_accuracy"),
+        "relu_classes": int(np.sum(by_class.mean(axis=0) > 0)),
+        "lrelu_classes": int(np.sum(by_class.mean(axis=0) < 0)),
+        "shown_classes": [digit for digit, gap in enumerate(corrected) if gap.excludes_zero],
+        "lowest": float(scores.min()),
+        "gap": float(np.abs(gaps).max()),
+        "within": sum(float(np.abs(gap).max()) < 1e-7 for gap in gaps),
+        "shared": by_chance(shared_images, relu, lrelu),
+        "changed": by_chance(study.disagreements, relu, lrelu),
+        "answers": answers(relu, lrelu),
+        "settled": {name: float(v.mean()) for name, v in settled.items()},
+        "settled_later": mean_interval(settled["lrelu"] - settled["relu"]),
+        "loss_before": mean_interval(differences(pair, loss_at(0))[label]),
+        "loss_first": mean_interval(differences(pair, loss_at(1))[label]),
+        "first": measure(pair, "first_validation_accuracy"),
+        "dead": float(np.mean([r.dead_units for r in groups["ReLU"]], axis=0).max()),
+    }
+
+
+def elsewhere(runs: Sequence[StoredRun]) -> Facts:
+    """Return what the claims need from the other experiments, NumPy's in both notebooks."""
+    settings, paced = stress(runs)["settings"], speed(runs)
+    wide = differences(study.by_label(runs, "numpy"), "test_accuracy")["LReLU(0.3)"]
+    return {
+        "narrow": settings["narrow and deep 16x8"]["ReLU"],
+        "deep": settings["narrow and deep 16x8"]["LReLU(0.3)"],
+        "steep": settings["lr x4"]["LReLU(0.3)"],
+        "small": settings["small init 64x6"]["ReLU"],
+        "epochs": paced["epochs"],
+        "faster": paced["faster"],
+        "steep_slope": paced["steep_slope"],
+        "sigmoid_first": paced["first"]["sigmoid"],
+        "wide": mean_interval(wide),
+        "gain": recipe_search(runs)["total"],
+    }
+
+
+def loss_at(epoch: int) -> Callable[[StoredRun], float]:
+    """Return what reads the validation loss of an epoch from a run."""
+    return lambda run: float(kept(run, "history").validation_loss[epoch])
+
+
+def class_errors(group: Sequence[StoredRun]) -> NDArray[np.int64]:
+    """Count the misread images of each class: (seeds, 10)."""
+    return np.array(
+        [np.bincount([true for true, _ in run.errors.values()], minlength=10) for run in group]
+    )
+
+
+def top3_scores(run: StoredRun) -> list[list[float]]:
+    """Return the log-probabilities of a run's best images, (10 classes, 3 ranks)."""
+    return [[score for _, score in best] for best in kept(run, "top3").values()]
+
+
+def shared_images(a: StoredRun, b: StoredRun) -> int:
+    """Count the images, of 30, that are among the best of their class for both networks."""
+    return sum(
+        len({image for image, _ in x} & {image for image, _ in y})
+        for x, y in zip(kept(a, "top3").values(), kept(b, "top3").values(), strict=True)
+    )

@@ -1,0 +1,1 @@
+"""Commands on finished notebooks and on the stored study; the notebooks import nothing of it."""

@@ -1,0 +1,136 @@
+"""The one place that runs a notebook: in a clean kernel, with limits, the same way every time."""
+
+import asyncio
+import os
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
+from nbformat import NotebookNode
+
+from mnist_mlp.notebook import OUTPUT_VARIABLE
+from mnist_tools.files import ReportError, read_notebook
+
+TIMEOUT = 600  # seconds a cell may run
+
+
+class CellError(ReportError):
+    """A notebook did not run to its end.
+
+    ``index`` is the cell's, 0 if no kernel started; ``reason`` is one line, such as
+    ``"ZeroDivisionError: division by zero"``.
+    """
+
+    def __init__(self, nb: NotebookNode, index: int, reason: str, details: str) -> None:
+        self.index, self.reason = index, reason
+        where = f"cell {index + 1} of {len(nb.cells)} (id {nb.cells[index].id})"
+        super().__init__(f"{where} failed:\n{details}")
+
+
+class Client(NotebookClient):
+    """A client that knows its cell, and ends a notebook that puts out too much."""
+
+    def __init__(self, nb: NotebookNode, folder: Path, timeout: float, output_limit: float) -> None:
+        super().__init__(
+            nb,
+            timeout=timeout,
+            kernel_name="python3",
+            record_timing=False,
+            coalesce_streams=True,
+            shutdown_kernel="immediate",  # nothing is left to do; a graceful end takes a second
+            resources={"metadata": {"path": str(folder)}},
+            extra_arguments=["--log-level=ERROR"],  # not the warning about local sockets
+            on_cell_start=self._started,
+        )
+        self.index = 0  # of the cell that was started last
+        self.output_limit, self.size = output_limit, 0
+
+    def _started(self, cell: NotebookNode, cell_index: int) -> None:
+        self.index = cell_index
+
+    def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
+        """Keep an output, or end the run so that this process's memory is bounded too."""
+        self.size += len(str(msg["content"]))
+        if self.size > self.output_limit and self.task_poll_for_reply:
+            self.task_poll_for_reply.cancel()  # as nbclient does if the kernel died
+            raise asyncio.CancelledError
+        return super().process_message(msg, cell, cell_index)
+
+    def reason(self, failure: Exception) -> str:
+        """Describe what ended the notebook in one line."""
+        if self.size > self.output_limit:
+            return f"more than {self.output_limit:,} characters of output"
+        if isinstance(failure, CellExecutionError):
+            return f"{failure.ename}: {failure.evalue}"
+        return f"{type(failure).__name__}: {str(failure).splitlines()[0]}"
+
+
+def run(
+    nb: NotebookNode,
+    folder: Path,
+    env: dict[str, str],
+    *,
+    timeout: float = TIMEOUT,
+    memory: float = 0,
+    output_limit: float = float("inf"),
+) -> None:
+    """Execute a notebook's cells, in place, in a clean kernel.
+
+    Two runs are byte-identical: no timestamps, the file's own cell ids, one output a stream.
+
+    Parameters
+    ----------
+    folder : the kernel's working directory; ``env``: its environment variables.
+    timeout : seconds a cell may run.
+    memory : GiB that the kernel may have as data (POSIX only); 0 is no limit.
+    output_limit : characters that all cells together may put out.
+
+    Raises
+    ------
+    CellError
+        If a cell fails, takes too long, puts out too much or kills the kernel.
+    KeyboardInterrupt
+        If the user interrupts, which is no fault of the notebook.
+    """
+    for cell in nb.cells:
+        cell.metadata.pop("execution", None)  # timestamps that an editor may have left there
+    client = Client(nb, folder, timeout, output_limit)
+    limited = memory > 0 and os.name == "posix"
+    start = {"preexec_fn": partial(limit_memory, memory)} if limited else {}
+    try:
+        client.execute(env=env, **start)
+    except Exception as error:
+        if hasattr(client, "_async_cleanup_kernel_future"):  # nbclient takes Ctrl-C for itself
+            raise KeyboardInterrupt from error
+        if not isinstance(error, CellExecutionError | CellTimeoutError | RuntimeError):
+            raise  # neither the cell nor the kernel
+        raise CellError(nb, client.index, client.reason(error), str(error)) from error
+
+
+def limit_memory(gib: float) -> None:
+    """Limit the data of this process, which is about to become a kernel."""
+    import resource  # not on Windows
+
+    with suppress(ValueError, OSError):  # macOS knows the limit only in part
+        resource.setrlimit(resource.RLIMIT_DATA, (int(gib * 2**30),) * 2)
+
+
+def execute(path: Path, output: Path) -> NotebookNode:
+    """Execute a notebook file in its folder and return it; the file is not changed.
+
+    Its figures and results go to the folder ``output``.
+
+    Raises
+    ------
+    ReportError
+        If a cell fails, takes too long or kills the kernel; names the notebook and the cell.
+    """
+    nb = read_notebook(path)
+    try:
+        run(nb, path.parent, os.environ | {OUTPUT_VARIABLE: str(output.resolve())})
+    except CellError as error:
+        raise ReportError(f"{path.name}, {error}") from error
+    return nb

@@ -1,0 +1,81 @@
+"""Where the notebooks are, and how files are read and written so that nothing half-done is left."""
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from io import TextIOWrapper
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from mnist_mlp.data import DatasetError
+from mnist_mlp.study import StudyError
+
+NOTEBOOKS = {"scratch": "01_scratch_mlp", "framework": "02_framework_mlp"}
+
+
+class ReportError(Exception):
+    """A report cannot be built; the message says why and where."""
+
+
+def read_notebook(path: Path) -> NotebookNode:
+    """Read a notebook file, or raise :class:`ReportError`; every cell has an id."""
+    try:
+        nb: NotebookNode = nbformat.read(path, as_version=4)
+        if nb.nbformat_minor < 5:  # what Colab writes
+            nb.nbformat_minor = 5
+            for number, cell in enumerate(nb.cells, start=1):
+                cell.setdefault("id", f"cell-{number}")
+        nbformat.validate(nb)
+    except Exception as error:  # nbformat raises many types for what is no notebook
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ReportError(f"{path} cannot be read as a notebook: {reason}") from error
+    return nb
+
+
+def package_files(package: Path) -> list[Path]:
+    """Return what a package consists of: its modules and its templates, in a fixed order."""
+    return sorted(path for path in package.rglob("*") if path.suffix in {".py", ".j2"})
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a temporary file and rename it, so that a crash never leaves half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def replace_section(path: Path, name: str, body: str) -> None:
+    """Put text between the markers ``<!-- name -->`` and ``<!-- /name -->`` of a Markdown file."""
+    text, count = re.subn(
+        rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)",
+        lambda markers: markers[1] + body + "\n" + markers[2],
+        path.read_text(encoding="utf-8"),
+        flags=re.DOTALL,
+    )
+    if count != 1:
+        raise ReportError(f"{path} must hold <!-- {name} --> and <!-- /{name} --> once each")
+    write_atomically(path, text)
+
+
+def prepare() -> None:
+    """Let a command print Korean under any locale, and find MNIST from the kernels' folder too."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # as they are unless a test catches them
+            stream.reconfigure(encoding="utf-8", errors="surrogateescape")
+    if folder := os.environ.get("MNIST_DIR"):
+        os.environ["MNIST_DIR"] = os.path.abspath(os.path.expanduser(folder))
+
+
+def exit_code(work: Callable[[], None]) -> int:
+    """Do a command's work; return 0, or say which expected error ended it and return 1."""
+    prepare()
+    try:
+        work()
+    except (ReportError, StudyError, DatasetError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,104 @@
+"""A notebook as one HTML page that needs no network: nbconvert with our template."""
+
+import re
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from nbconvert.exporters import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbformat import NotebookNode
+from traitlets.config import Config
+
+from mnist_tools.files import ReportError
+from mnist_tools.formulas import Formulas
+
+MIME_TYPES = [  # best first; neither scripts nor widgets
+    *("text/html", "text/markdown", "text/latex"),
+    *("image/png", "application/json", "text/plain"),
+]
+# A formula with the brackets before it and up to five letters after it (Korean particles).
+NEIGHBOURS = re.compile(r'([(\[“‘]*)(<svg class="math".*?</svg>)([^\s<&]{0,5})', re.DOTALL)
+
+
+class Renderer(IPythonRenderer):
+    """The Markdown of one page as HTML, with drawn formulas and scrolling tables.
+
+    ``toc`` holds the headings for the contents: level, id and HTML.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(escape=False, exclude_anchor_links=True)
+        self.toc: list[tuple[int, str, str]] = []
+        self.formulas = Formulas()
+
+    def inline_math(self, body: str) -> str:
+        """Draw ``$...$``."""
+        return self.formulas.draw(body)
+
+    def block_math(self, body: str) -> str:
+        """Draw ``$$...$$``."""
+        return self.formulas.draw(body, display=True)
+
+    def latex_environment(self, name: str, body: str) -> str:
+        r"""Draw ``\begin{...}...\end{...}`` outside of dollars."""
+        return self.block_math(rf"\begin{{{name}}}{body}\end{{{name}}}")
+
+    def heading(self, text: str, level: int, **attrs: Any) -> str:
+        """Give a heading the id that JupyterLab gives it, and list it in the contents."""
+        anchor = re.sub(r"<[^>]+>", "", text).strip().replace(" ", "-")
+        anchor += "-" * sum(anchor == known.rstrip("-") for _, known, _ in self.toc)
+        self.toc.append((level, anchor, text))
+        return f'<h{level} id="{escape(anchor)}">{text}</h{level}>\n'
+
+    def text(self, text: str) -> str:
+        """Keep a percentage and its particle ("21%가") on one line."""
+        return re.sub(r"%(?=[\uac00-\ud7a3])", "%\u2060", super().text(text))
+
+    def table(self, text: str) -> str:
+        """Put a table into a box that scrolls."""
+        return f'<div class="scroll"><table>{text}</table></div>\n'
+
+
+class PageExporter(HTMLExporter):
+    """nbconvert's HTML through the package's template."""
+
+    def __init__(self) -> None:
+        super().__init__(  # type: ignore[no-untyped-call]
+            template_name="report",
+            template_file="page.html.j2",
+            extra_template_basedirs=[str(Path(__file__).parent / "templates")],
+        )
+
+    @property
+    def default_config(self) -> Config:
+        """Show a figure before its text, and show JSON; no script, no widget."""
+        config = Config(super().default_config)
+        config.NbConvertBase.display_data_priority = MIME_TYPES
+        return config
+
+    @jinja2.pass_context
+    def markdown2html(self, context: Any, source: str) -> str:
+        """Render Markdown; a formula stays on one line with what touches it."""
+        try:
+            html = MarkdownWithMath(context["resources"]["page"]).render(source)
+        except ReportError as error:
+            raise ReportError(f"cell {context['cell'].id}: {error}") from error
+        return NEIGHBOURS.sub(r'<span class="together">\1\2\3</span>', html)
+
+
+def to_html(nb: NotebookNode, others: Mapping[str, str]) -> str:
+    """Convert a notebook as it is to one self-contained page.
+
+    ``others`` are the pages that it links to: ``{file name: title}``.
+
+    Raises
+    ------
+    ReportError
+        If a formula cannot be drawn; names the cell.
+    """
+    resources = {"page": Renderer(), "others": others}
+    html, _ = PageExporter().from_notebook_node(nb, resources=resources)
+    return re.sub(r"<th([^>]*)></th>", r"<td\1></td>", str(html))  # an empty header says nothing

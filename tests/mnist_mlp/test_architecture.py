@@ -1,0 +1,107 @@
+"""The house: which way the arrows between its modules point, and where Korean may stand."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+
+REPOSITORY = Path(__file__).parents[2]
+MODULES = {path.stem: path for path in (REPOSITORY / "src" / "mnist_mlp").glob("*.py")}
+NOTEBOOKS = {path.stem: path for path in (REPOSITORY / "notebooks").glob("*.ipynb")}
+
+# A module imports nothing but what stands above it; modules in one line do not know each other.
+ORDER = """
+__init__
+download recipe
+data run
+draws
+layers
+scratch framework
+checks
+evaluation study
+facts
+findings
+notebook plots prose
+"""
+RANK = {name: rank for rank, line in enumerate(ORDER.split("\n")) for name in line.split()}
+
+
+def imported(path: Path) -> set[str]:
+    """Return the dotted names that a module imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import hides where an arrow points"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def known(path: Path) -> set[str]:
+    """Return which modules of mnist_mlp a file imports."""
+    names = "\n".join(imported(path))
+    return set(re.findall(r"^mnist_mlp\.(\w+)", names, re.MULTILINE)) & MODULES.keys()
+
+
+def test_every_arrow_between_modules_points_down() -> None:
+    assert MODULES.keys() <= RANK.keys()  # a new module has to be given its place
+    upwards = [
+        (name, other)
+        for name, path in MODULES.items()
+        for other in known(path)
+        if RANK[other] >= RANK[name]
+    ]
+    assert upwards == []
+
+
+def test_only_framework_knows_torch_and_no_module_of_the_notebooks_knows_framework() -> None:
+    roots = {name: {n.split(".")[0] for n in imported(path)} for name, path in MODULES.items()}
+    assert [name for name, names in roots.items() if "torch" in names] == ["framework"]
+    assert [name for name, path in MODULES.items() if "framework" in known(path)] == []
+
+
+def test_neither_the_package_nor_the_notebooks_know_the_tools() -> None:
+    package = REPOSITORY / "src" / "mnist_mlp"
+    for path in [*package.rglob("*.py"), *package.rglob("*.j2"), *NOTEBOOKS.values()]:
+        assert "mnist_tools" not in path.read_text(), path
+
+
+WITHOUT_TORCH = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "torch":
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+sys.meta_path.insert(0, Blocked())
+"""
+
+
+def test_the_first_notebook_imports_nothing_that_needs_torch() -> None:
+    notebook = nbformat.read(NOTEBOOKS["01_scratch_mlp"], as_version=4)
+    cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    imports = "\n".join(re.findall(r"^(?:from|import) .+$", "\n".join(cells), re.MULTILINE))
+    assert "import checks" in imports
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH + imports], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_python_holds_no_korean_but_messages_to_the_reader() -> None:
+    """The data's banner and notices; particles and a log line. Sentences stand in templates."""
+    korean = {
+        name: [line for line in path.read_text().splitlines() if re.search("[가-힣]", line)]
+        for name, path in MODULES.items()
+    }
+    assert {name for name, lines in korean.items() if lines} <= {
+        "data",
+        "download",
+        "notebook",
+        "prose",
+    }
+    sentences = [line for line in korean["notebook"] + korean["prose"] if "다." in line]
+    assert [line for line in sentences if "알림: " not in line] == []

@@ -1,0 +1,156 @@
+"""Measures on results against scikit-learn, scipy and hand-worked cases."""
+
+import math
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import special, stats
+from sklearn import metrics
+
+from mnist_mlp.data import Dataset, Split, load
+from mnist_mlp.evaluation import (
+    evaluate_run,
+    expected_calibration_error,
+    log_probabilities,
+    mcnemar,
+    mean_interval,
+    top_k_per_class,
+)
+from mnist_mlp.recipe import Recipe
+from mnist_mlp.run import History, Run
+from mnist_mlp.scratch import fit
+
+RNG = np.random.default_rng(0)
+LABELS = RNG.integers(0, 10, 500)
+
+
+# ---- log-probabilities and the ranking by them
+
+
+def test_log_probabilities_are_scipys_where_nothing_saturates() -> None:
+    logits = RNG.standard_normal((200, 10))
+    # 1e-14: a few roundings of numbers of size 1 to 5.
+    assert_allclose(log_probabilities(logits), special.log_softmax(logits, axis=1), rtol=1e-14)
+
+
+def test_log_probabilities_of_almost_certain_images_are_right_and_ordered() -> None:
+    """Two classes, the odds against the first are exp(-margin): log p = -log1p(exp(-margin))."""
+    margins = np.array([20.0, 40.0, 41.0, 100.0, 700.0])
+    logits = np.stack([margins, np.zeros(5)], axis=1)
+    assert (special.softmax(logits.astype(np.float32), axis=1)[:, 0] == 1).all()
+    log_p = log_probabilities(logits)[:, 0]
+    assert_allclose(log_p, -np.exp(-margins), rtol=1e-8)  # -x + x^2/2 with x = 2e-9 at most
+    assert (np.diff(log_p) > 0).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_log_probabilities_are_right_at_logits_of_plus_and_minus_1000() -> None:
+    logits = [[1000.0, -1000.0, 0.0], [-1000.0, -1000.0, -1000.0], [1000.0, 1000.0, -1000.0]]
+    two, three = math.log(2), math.log(3)
+    expected = np.array([[0, -2000, -1000], [-three] * 3, [-two, -two, -2000 - two]])
+    assert_allclose(log_probabilities(logits), expected, rtol=1e-15)
+
+
+def test_top_k_is_strictly_ordered_where_float32_probabilities_are_all_one() -> None:
+    logits = np.zeros((50, 10), np.float32)
+    logits[:, 4] = RNG.permutation(np.linspace(30, 200, 50))
+    assert (special.softmax(logits, axis=1)[:, 4] == 1).all()
+    top = top_k_per_class(logits, np.full(50, 4))[4]
+    assert [image.index for image in top] == list(np.argsort(-logits[:, 4])[:3])
+    assert top[0].log_probability > top[1].log_probability > top[2].log_probability
+    assert top[0].shortfall < top[1].shortfall < top[2].shortfall
+    equal = top_k_per_class(np.zeros((8, 10)), np.zeros(8, np.int64))  # exact ties: file order
+    assert [[image.index for image in images] for images in equal] == [[0, 1, 2]] * 10
+
+
+def test_top_k_lets_images_of_every_true_class_compete() -> None:
+    logits, labels = RNG.standard_normal((300, 10)), RNG.integers(0, 10, 300)
+    log_p = special.log_softmax(logits, axis=1)
+    for c, images in enumerate(top_k_per_class(logits, labels, k=5)):
+        best = np.argsort(-log_p[:, c])[:5]
+        assert [image.index for image in images] == list(best)
+        assert [image.label for image in images] == list(labels[best])
+        for image, expected in zip(images, log_p[best, c], strict=True):
+            assert image.log_probability == pytest.approx(expected, rel=1e-13)
+            assert image.probability + image.shortfall == pytest.approx(1)
+
+
+def test_a_run_is_measured_on_its_test_images() -> None:
+    digits = load("sklearn-digits")
+    run = fit(digits, Recipe(hidden=(16,), epochs=2, batch_size=50))
+    result, labels = evaluate_run(run, digits), digits.test.labels
+    predicted = run.logits.argmax(axis=1)
+    assert_array_equal(result.confusion, metrics.confusion_matrix(labels, predicted))
+    assert result.test_accuracy == metrics.accuracy_score(labels, predicted)
+    assert result.test_accuracy == np.trace(result.confusion) / len(labels) == result.correct.mean()
+    expected = metrics.log_loss(labels, special.softmax(run.logits.astype(np.float64), axis=1))
+    assert result.test_loss == pytest.approx(expected, rel=1e-12)  # rounding of a mean of 360
+    assert_array_equal(result.errors, [np.sum((labels == c) & (predicted != c)) for c in range(10)])
+
+
+def test_rows_are_true_classes_and_columns_predictions_also_of_classes_that_never_occur() -> None:
+    logits = 9 * np.eye(10, dtype=np.float32)[[1, 1, 1]]  # three images, all read as "1"
+    split = Split(np.zeros((3, 784), np.float32), np.array([0, 0, 1]))
+    run = Run(Recipe(), 0, History(), None, logits)
+    result = evaluate_run(run, Dataset("three", split, split, split))
+    assert result.confusion.shape == (10, 10)
+    assert (result.confusion[0, 1], result.confusion[1, 1], result.confusion.sum()) == (2, 1, 3)
+    assert_array_equal(result.errors, [2, *[0] * 9])
+
+
+# ---- comparisons
+
+
+@pytest.mark.parametrize("n", [2, 5, 10, 100])
+@pytest.mark.parametrize("level", [0.9, 0.95])
+def test_the_interval_is_that_of_scipys_t_test(n: int, level: float) -> None:
+    values = RNG.normal(0.985, 0.001, n)
+    expected = stats.ttest_1samp(values, 0).confidence_interval(level)
+    interval = mean_interval(values, level)
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), rel=1e-12)
+    assert (interval.mean, interval.sd) == pytest.approx((values.mean(), values.std(ddof=1)))
+    assert interval.n == n
+    # An interval leaves out zero exactly where the t test is significant, whatever the sign.
+    for shift in (-1.2, -0.1, 0.1, 1.2):
+        shifted = values - values.mean() + shift * (expected.high - expected.low) / 2
+        significant = stats.ttest_1samp(shifted, 0).pvalue < 1 - level
+        assert mean_interval(shifted, level).excludes_zero == significant
+
+
+@pytest.mark.parametrize("values", [[], [1.0]])
+def test_one_run_has_no_interval(values: list[float]) -> None:
+    with pytest.raises(ValueError, match="at least two"):
+        mean_interval(values)
+
+
+@pytest.mark.parametrize(
+    ("only_relu", "only_lrelu", "p"),
+    [
+        (1, 5, 14 / 64),  # 2 (C(6,0) + C(6,1)) / 2^6
+        (5, 1, 14 / 64),
+        (0, 5, 2 / 32),
+        (3, 3, 1.0),
+        (0, 0, 1.0),
+    ],
+)
+def test_mcnemar_is_the_hand_worked_case(only_relu: int, only_lrelu: int, p: float) -> None:
+    both_right, both_wrong = 7, 4
+    counts = [only_relu, only_lrelu, both_right, both_wrong]
+    relu = np.repeat([True, False, True, False], counts)
+    lrelu = np.repeat([False, True, True, False], counts)
+    found = mcnemar(relu, lrelu)
+    assert (found.only_relu, found.only_lrelu) == (only_relu, only_lrelu)
+    assert found.p_value == pytest.approx(p, abs=1e-12)  # sums of a few terms
+
+
+# ---- calibration
+
+
+def test_calibration_error_of_a_hand_worked_case() -> None:
+    # Confidence 0.55 twice, one of them right; 0.95 twice, both right: gaps 0.05 and 0.05.
+    p = np.array([0.55, 0.55, 0.95, 0.95])
+    logits = np.log(np.column_stack([p, 1 - p]))
+    assert expected_calibration_error(logits, np.array([0, 1, 0, 0])) == pytest.approx(0.05)
+    # In one bin over-confidence and under-confidence cancel: 3 of 4 right, mean confidence 0.75.
+    assert expected_calibration_error(logits, np.array([0, 1, 0, 0]), bins=1) == pytest.approx(0)

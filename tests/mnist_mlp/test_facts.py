@@ -1,0 +1,174 @@
+"""The numbers about the runs of a notebook, each against a small case worked out by hand."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from made_up import dataset, result
+
+from mnist_mlp import facts
+from mnist_mlp.checks import Agreement, GradientError
+from mnist_mlp.evaluation import Result, ScoredImage
+from mnist_mlp.recipe import Recipe
+
+# Image i shows the digit i % 10.
+FIVE = {0: 6, 10: 6, 24: 9, 37: 2, 149: 4}  # true classes 0, 0, 4, 7, 9
+
+
+def surest(shortfalls: dict[int, float], own: int = 0) -> Result:
+    """Return a network sure of its 30 best images but {place: 1 - p}; the last are its own."""
+    best = [
+        ScoredImage(i + 100 * (i >= 30 - own), i // 3, math.log1p(-shortfalls.get(i, 0.0)))
+        for i in range(30)
+    ]
+    return replace(result({}), top3=[best[i : i + 3] for i in range(0, 30, 3)])
+
+
+def test_confusions_are_compared_image_by_image_and_class_by_class() -> None:
+    found = facts.a_confusion(result(FIVE), result({0: 6, 1: 2}))
+    assert found["ahead"] == 3  # five errors against two
+    # LReLU reads one more 0, 4, 7, 9 each, ReLU one more 1.
+    assert (found["relu_classes"], found["lrelu_classes"], found["equal_classes"]) == (1, 4, 5)
+    assert (found["widest"], found["widest_classes"]) == (1, [0, 1, 4, 7, 9])
+    assert found["hardest"]["ReLU"] == {"classes": [0], "errors": 2}
+    assert found["hardest"]["LReLU"] == {"classes": [0, 1], "errors": 1}
+    test = found["test"]
+    assert (test.only_relu, test.only_lrelu) == (1, 4)
+    assert test.p_value == pytest.approx(2 * (1 + 5) / 2**5)
+
+
+def test_frequent_confusions_are_three_and_those_that_tie_with_the_third() -> None:
+    wrong = {2: 3, 12: 3, 7: 1, 17: 1, 9: 0, 4: 5}
+    expected = [(2, 3, 2), (7, 1, 2), (4, 5, 1), (9, 0, 1)]
+    assert facts.frequent_confusions(result(wrong)) == expected
+    assert facts.frequent_confusions(result({2: 3})) == [(2, 3, 1)]
+    assert facts.frequent_confusions(result({})) == []
+
+
+def test_one_accuracy_has_the_margin_of_the_normal_approximation() -> None:
+    found = facts.training(result(FIVE), result({0: 6}))
+    assert found["margin"] == pytest.approx(1.96 * math.sqrt(0.975 * 0.025 / 200))  # the wider one
+    assert found["gap"] == pytest.approx(0.02)
+
+
+def test_best_images_are_compared_place_by_place() -> None:
+    relu, lrelu = surest({4: 0.1, 6: 0.2}), surest({4: 0.3}, own=4)
+    found = facts.b_top3(relu, lrelu)
+    assert found["places"] == 60
+    assert found["lowest"].shortfall == pytest.approx(0.3)
+    assert found["largest_gap"] == pytest.approx(0.2)
+    # First places are 0, 3, 6, ...: at place 6 LReLU is surer, elsewhere they are equal.
+    assert (found["relu_surer"], found["lrelu_surer"]) == (0, 1)
+    # Places 26 to 29 hold other images: the last of class 8, and class 9 as a whole.
+    assert found["shared"] == 26
+    assert found["all_shared"] == list(range(8))
+    assert found["none_shared"] == [9]
+    assert found["others"] == []
+
+
+def test_an_image_of_another_class_among_the_best_is_named() -> None:
+    strange = surest({})
+    strange.top3[6][1] = ScoredImage(40, 0, -0.5)
+    found = facts.b_top3(surest({}), strange)
+    assert found["others"] == [("LReLU", 6, strange.top3[6][1])]
+
+
+def test_saturated_images_are_those_whose_float32_probability_is_one() -> None:
+    logits = np.zeros((4, 10), np.float32)
+    logits[:, 0] = [0, 10, 25, 200]  # the odds against: 9, 4e-4, 1e-10, 1e-86; 1 - 6e-8 is below 1
+    several = result({})
+    assert facts.saturated(replace(several, run=replace(several.run, logits=logits))) == 2
+
+
+def test_curves_are_compared_after_training_began() -> None:
+    relu, lrelu = result({}), result({}, alpha=0.1)
+    relu.run.history.train_loss[:] = [2.0, 0.2, 0.2, 0.04]  # LReLU: 2.4, 0.3, 0.1, 0.05
+    found = facts.c_curves(relu, lrelu)
+    assert found["epochs"] == 3
+    assert (found["relu_lower_train"], found["relu_lower_validation"]) == (2, 0)
+    assert found["overfitted"] == ["ReLU", "LReLU"]  # 0.12 is 20 % above 0.1
+    assert found["endings"]["ReLU"]["rise"] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("loss", "best", "settled"),
+    [
+        ([2.0, 1.0, 1.0], 1, 1),
+        ([2.0, 1.0, 1.06, 1.0], 1, 3),
+        ([2.0, 1.0, 1.2], 1, 3),  # never: one more than the last epoch
+        ([1.04, 1.0], 1, 0),
+        ([1.0], 0, 0),
+    ],
+)
+def test_a_loss_has_settled_when_it_never_leaves_the_five_percent_again(
+    loss: list[float], best: int, settled: int
+) -> None:
+    history = result({}).run.history
+    history.validation_loss[:] = loss
+    found = facts.ending(history)
+    assert (found["best"], found["lowest"], found["settled"]) == (best, 1.0, settled)
+
+
+def test_two_implementations_agree_in_float64_and_part_in_float32() -> None:
+    exact = Agreement([1e-16, 3e-12], [1e-15, 2e-11])
+    steps = {
+        "ReLU, float64": exact,
+        "LReLU(0.1), float64": Agreement([0.0, 0.0], [0.0, 0.0]),
+        "ReLU, float32": Agreement([1e-8, 1e-3], [1e-7, 1e-2]),
+        "LReLU(0.1), float32": Agreement([1e-8, 1e-8], [1e-7, 2e-7]),
+    }
+    found = facts.agreement(steps, Recipe(batch_size=50))
+    assert (found["steps"], found["loss"], found["weights"]) == (2, 3e-12, 2e-11)
+    assert found["passed"]
+    assert found["parted"]
+    assert found["singles"] == {
+        "ReLU": {"parted_at": 2, "last": 1e-2},
+        "LReLU(0.1)": {"parted_at": 0, "last": 2e-7},
+    }
+    assert found["inputs"] == 2 * 50 * (512 + 256)
+    assert found["float64_exponent"] == -12  # 76,800 inputs, each within 1e-16: 7.7e-12
+
+
+@pytest.mark.parametrize("wrong", [1e-3, math.nan])
+def test_another_or_an_undefined_float64_result_does_not_pass(wrong: float) -> None:
+    same, other = Agreement([1e-16] * 2, [1e-16] * 2), Agreement([1e-16, wrong], [1e-16, wrong])
+    steps = {"ReLU, float64": same, "LReLU(0.1), float64": other, "ReLU, float32": other}
+    found = facts.agreement(steps, Recipe())
+    assert not found["passed"]
+    assert found["singles"]["ReLU"]["parted_at"] == 2
+
+
+def test_gradient_errors_stand_by_tensor_and_activation() -> None:
+    errors = {
+        label: [GradientError(tensor, 40, 0, error * scale) for tensor, error in TENSORS]
+        for label, scale in (("ReLU", 1.0), ("tanh", 10.0))
+    }
+    found = facts.gradient_check(errors)
+    assert found["labels"] == ["ReLU", "tanh"]
+    assert [[e.relative_error for e in row] for row in found["rows"]] == [
+        [1e-9, 1e-8],
+        [3e-9, 3e-8],
+    ]
+    assert found["worst"] == 3e-8
+
+
+TENSORS = (("W1", 1e-9), ("x", 3e-9))
+
+
+def test_gradient_flow_is_relative_to_the_last_layer_and_its_prediction_that_of_the_text() -> None:
+    sigmoid = Recipe(activation="sigmoid", hidden=(32,) * 3, init_gain=2.0, lr=1e-12)
+    rectifier = replace(sigmoid, activation="relu", init_gain=0.25)
+    split = dataset().train
+    found = facts.gradient_flow({"s": sigmoid}, {"r": rectifier}, split, range(2))
+    assert (found["seeds"], found["images"]) == (2, 200)
+    deep, shallow = found["deep"]["s"], found["shallow"]["r"]
+    assert deep["predicted"] == pytest.approx([1 / 4, 1 / 2, 1])  # 2 * 1/4 a layer
+    assert shallow["predicted"] == pytest.approx([1 / 16, 1 / 4, 1])
+    for flow in (deep, shallow):
+        assert flow["start"][-1] == 1
+        assert flow["after"] == pytest.approx(flow["start"], rel=1e-4)  # nothing was learned
+        assert flow["start"] == pytest.approx(flow["predicted"], rel=0.5)  # width 32, two draws
+    # A rectifier is flat where z <= 0; 5 % of a sigmoid's steepest slope is beyond |z| = 4.3.
+    assert shallow["saturated"] == pytest.approx(1 - shallow["active"])
+    assert deep["saturated"] < 0.05

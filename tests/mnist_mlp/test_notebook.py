@@ -1,0 +1,184 @@
+"""What notebook cells rely on: training side by side, files, published results."""
+
+import errno
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+from unicodedata import east_asian_width
+
+import pytest
+from made_up import dataset, result
+
+from mnist_mlp import notebook
+from mnist_mlp.notebook import OUTPUT_VARIABLE, publish, save, train_side_by_side
+from mnist_mlp.recipe import Recipe
+from mnist_mlp.run import DivergedError, History, OnEpoch, Run
+
+RECIPES = {"ReLU": Recipe(epochs=4), "LReLU": Recipe(alpha=0.1, epochs=4)}
+WAIT = 10  # seconds; only a test that fails waits so long
+Before = Callable[[Recipe, int], None]
+
+
+def train(before: Before = lambda recipe, epoch: None) -> dict[str, Run]:
+    """Train side by side what learns nothing; ``before`` is called before each epoch's report."""
+
+    def fit(dataset: Any, recipe: Recipe, seed: int, on_epoch: OnEpoch) -> Run:
+        history = History()
+        for epoch in range(recipe.epochs + 1):
+            before(recipe, epoch)
+            value = epoch + recipe.alpha
+            history.train_loss.append(value)
+            history.validation_loss.append(value)
+            history.train_accuracy.append(1.0)
+            history.validation_accuracy.append(1.0)
+            on_epoch(epoch, history)
+        return Run(recipe, seed, history, None, None)  # type: ignore[arg-type]
+
+    return train_side_by_side(fit, None, RECIPES, 3)  # type: ignore[arg-type]
+
+
+def epochs(text: str) -> list[int]:
+    return [int(line.split()[1]) for line in text.splitlines()]
+
+
+def test_the_cell_prints_one_line_an_epoch_and_can_be_run_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for _ in range(2):
+        runs = train()
+        text = capsys.readouterr().out
+        assert epochs(text) == [0, 1, 2, 3, 4]
+        assert "ReLU 2.0000/2.0000 100.00%/100.00%" in text
+        assert "LReLU 2.1000/2.1000 100.00%/100.00%" in text
+        assert {name: (run.recipe, run.seed) for name, run in runs.items()} == {
+            name: (recipe, 3) for name, recipe in RECIPES.items()
+        }
+        columns = [sum(1 + (east_asian_width(c) == "W") for c in s) for s in text.splitlines()]
+        assert max(columns) <= 88  # Hangul takes two
+
+
+def test_the_output_does_not_depend_on_which_is_faster(capsys: pytest.CaptureFixture[str]) -> None:
+    texts = []
+    for slow in (0.0, 0.1):
+        first = threading.Event()
+
+        def wait(recipe: Recipe, epoch: int, slow: float = slow, first: Any = first) -> None:
+            if recipe.alpha == slow and epoch == 2:
+                assert first.wait(WAIT)  # the other one has finished epoch 1 long ago
+            elif recipe.alpha != slow and epoch == 2:
+                first.set()
+
+        train(wait)
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("failing", [0.0, 0.1])
+def test_an_error_in_one_training_reaches_the_reader_and_ends_the_other(
+    failing: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reached = []
+
+    def fail(recipe: Recipe, epoch: int) -> None:
+        if recipe.alpha == failing and epoch == 2:
+            raise DivergedError(History())
+        if recipe.alpha != failing:
+            reached.append(epoch)
+
+    with pytest.raises(DivergedError):
+        train(fail)
+    assert epochs(capsys.readouterr().out) == [0, 1]
+    assert max(reached) <= 2  # it was at work on the same epoch
+    assert set(train()) == set(RECIPES)
+
+
+def test_an_interrupt_by_the_reader_ends_all_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C, Jupyter's stop button: ``KeyboardInterrupt`` in the main thread, which waits."""
+    at_work, go_on, reached = threading.Barrier(3), threading.Event(), []
+
+    def hold(recipe: Recipe, epoch: int) -> None:
+        reached.append(epoch)
+        if epoch == 1:
+            at_work.wait(WAIT)
+            assert go_on.wait(WAIT)
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        at_work.wait(WAIT)
+        threading.Timer(0.1, go_on.set).start()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(notebook, "wait", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(hold)
+    assert max(reached) == 1
+    assert set(train()) == set(RECIPES)
+
+
+# ---- files
+
+
+def test_a_file_is_written_whole_or_not_at_all_and_the_reader_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv(OUTPUT_VARIABLE, "~/new/folder")
+    save("figure.png", b"old")
+    assert (tmp_path / "new" / "folder" / "figure.png").read_bytes() == b"old"
+
+    def full(path: Path, content: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(content[:1])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    save("figure.png", b"new")
+    assert (tmp_path / "new" / "folder" / "figure.png").read_bytes() == b"old"
+    monkeypatch.setenv(OUTPUT_VARIABLE, str(tmp_path / "new" / "folder" / "figure.png"))
+    save("other.png", b"content")
+    notices = capsys.readouterr().out.splitlines()
+    assert notices[0].startswith("알림: figure.png 파일을 저장하지 못했습니다(No space left")
+    assert notices[1].startswith("알림: other.png 파일을 저장하지 못했습니다(")
+
+
+def test_published_results_are_those_of_the_contract(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[dict[str, Any]] = []
+    monkeypatch.setattr(notebook, "display", lambda data, raw: shown.append(data))
+    monkeypatch.setenv(OUTPUT_VARIABLE, str(tmp_path))
+    relu, lrelu = result({}), result({0: 6}, alpha=0.1)
+    publish("numpy", dataset(), relu, lrelu, "results_scratch")
+    content = shown[0]["application/json"]
+    assert json.loads((tmp_path / "results_scratch.json").read_text()) == json.loads(
+        json.dumps(content)
+    )
+    runs = content.pop("runs")
+    assert content == {
+        "framework": "numpy",
+        "dataset": "mnist",
+        "n_train": 200,
+        "n_validation": 200,
+        "n_test": 200,
+        "recipe": asdict(replace(relu.run.recipe, alpha=0.1)),
+        "seed": 0,
+    }
+    assert list(runs) == ["ReLU", "LReLU"]
+    names = ("index", "probability", "log_probability")
+    assert runs["LReLU"] == {
+        "train_accuracy": 0.99,
+        "validation_accuracy": 0.965,
+        "test_accuracy": 0.995,
+        "train_loss": 0.05,
+        "validation_loss": 0.12,
+        "test_loss": lrelu.test_loss,
+        "history": asdict(lrelu.run.history),
+        "confusion_matrix": lrelu.confusion.tolist(),
+        "top3": {
+            str(digit): [{name: getattr(image, name) for name in names} for image in best]
+            for digit, best in enumerate(lrelu.top3)
+        },
+    }

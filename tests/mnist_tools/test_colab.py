@@ -1,0 +1,151 @@
+"""The single-file notebooks run where there is nothing but the file: no repository, no network.
+
+The kernel runs with ``-S``: Python then reads no ``.pth`` file, so that the editable installation
+of the package cannot be imported, and what runs is what the notebook carries.
+"""
+
+import gzip
+import json
+import os
+import re
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import numpy as np
+import pytest
+from executed import ROOT, with_parameters
+from nbformat.v4 import new_code_cell
+
+from mnist_mlp.data import load
+from mnist_mlp.study import STUDY_FILE
+from mnist_tools import colab
+from mnist_tools.execute import run
+from mnist_tools.files import NOTEBOOKS, ReportError, package_files
+
+NO_NETWORK = """
+import socket
+connect = socket.socket.connect
+def refuse(self, address):
+    if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1"):
+        raise OSError(f"no network in this test: {address}")
+    return connect(self, address)
+socket.socket.connect = refuse
+"""
+WHERE = """
+import json, sys
+print(json.dumps([m.__file__ for n, m in sys.modules.items() if n.split(".")[0] == "mnist_mlp"]))
+"""
+
+
+@pytest.fixture
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, kernels that cannot import the installed package, and no data but digits."""
+    argv = [sys.executable, "-S", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    packages = {"PYTHONPATH": sysconfig.get_path("purelib")}
+    spec = {"argv": argv, "display_name": "alone", "language": "python", "env": packages}
+    kernel = tmp_path / "jupyter" / "kernels" / "python3"
+    kernel.mkdir(parents=True)
+    (kernel / "kernel.json").write_text(json.dumps(spec))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    for name in ("MNIST_DIR", "MNIST_MLP_OUTPUT", "REPO_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MNIST_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "content"
+    folder.mkdir()
+    return folder
+
+
+def built(name: str, **parameters: Any) -> Any:
+    """Return the single-file notebook, with other parameters."""
+    return colab.single_file(with_parameters(name, **parameters), colab.carried_cells(ROOT))
+
+
+def run_all(nb: Any, folder: Path) -> None:
+    """Run all cells in an empty folder; all code comes from the notebook."""
+    first, last = new_code_cell(NO_NETWORK, id="no-network"), new_code_cell(WHERE, id="where")
+    nb.cells = [first, *nb.cells, last]
+    run(nb, folder, dict(os.environ))
+    modules = json.loads(nb.cells[-1].outputs[0].text)
+    assert modules
+    assert all(Path(file).is_relative_to(folder / colab.FOLDER) for file in modules)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS.values())
+def test_runs_alone_on_the_embedded_digits(name: str, empty: Path) -> None:
+    nb = built(name, DATASET="sklearn-digits", EPOCHS=1)
+    run_all(nb, empty)
+    outputs = [output for cell in nb.cells for output in cell.get("outputs", [])]
+    assert not [o for o in outputs if o.get("name") == "stderr"]
+    (results,) = [
+        o.data["application/json"] for o in outputs if "application/json" in o.get("data", {})
+    ]
+    assert results["dataset"] == "sklearn-digits"
+    assert results["n_test"] == len(load("sklearn-digits").test.labels)
+    text = "\n".join(o.get("data", {}).get("text/markdown", "") for o in outputs)
+    assert "\ndef fit(" in text  # show_source reads what was written
+    assert "신뢰구간" in text  # the study was found
+    figures = {path.suffix for path in (empty / colab.FOLDER / "figures").iterdir()}
+    assert figures == {".png", ".json"}
+    for original in [*package_files(ROOT / "src" / "mnist_mlp"), STUDY_FILE]:
+        written = empty / colab.FOLDER / original.relative_to(ROOT)
+        assert written.read_bytes() == original.read_bytes(), original
+
+
+def write_idx(path: Path, array: Any) -> None:
+    header = b"\0\0\x08" + bytes([array.ndim]) + np.array(array.shape, ">u4").tobytes()
+    path.write_bytes(gzip.compress(header + array.tobytes()))
+
+
+def test_finds_the_four_uploaded_files_also_when_run_twice(empty: Path) -> None:
+    rng = np.random.default_rng(0)
+    for part, n in (("train", 200), ("t10k", 50)):
+        pixels = rng.integers(0, 256, (n, 28, 28)).astype(np.uint8)
+        write_idx(empty / f"{part}-images-idx3-ubyte.gz", pixels)
+        write_idx(empty / f"{part}-labels-idx1-ubyte.gz", (np.arange(n) % 10).astype(np.uint8))
+    check = """\
+from mnist_mlp.data import load
+dataset = load()
+print([dataset.name, *(len(s.labels) for s in (dataset.train, dataset.test))])"""
+    for _ in range(2):
+        cells = [new_code_cell("raise", id="find-repository"), new_code_cell(check, id="setup")]
+        nb = colab.single_file(nbformat.v4.new_notebook(cells=cells), colab.carried_cells(ROOT))
+        run_all(nb, empty)
+        assert nb.cells[-2].outputs[0].text.endswith("['idx-files', 160, 50]\n")
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS.values())
+def test_the_file_is_readable_small_and_has_no_outputs(name: str) -> None:
+    nb = built(name)
+    nbformat.validate(nb)
+    assert len(nbformat.writes(nb)) < 1_000_000
+    code = [cell for cell in nb.cells if cell.cell_type == "code"]
+    assert not any(cell.outputs or cell.execution_count for cell in code)
+    sources = "\n".join(cell.source for cell in nb.cells)
+    assert "class Affine:" in sources  # code is plain text, not an archive
+    assert not re.search(r"^\s*[!%]\s*(pip|conda|apt)|subprocess|REPO_URL", sources, re.MULTILINE)
+    ids = [cell.id for cell in nb.cells]
+    assert "find-repository" not in ids
+    assert ids.index("carried-0") < ids.index("imports")
+
+
+def test_the_command_writes_both_files_the_same_every_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("notebooks", "src", "data"):
+        os.symlink(ROOT / folder, tmp_path / folder)
+    written = []
+    for _ in range(2):
+        colab.build()
+        written.append({file.name: file.read_bytes() for file in (tmp_path / "dist").iterdir()})
+    assert set(written[0]) == {f"{name}.ipynb" for name in NOTEBOOKS.values()}
+    assert written[0] == written[1]
+
+
+def test_a_notebook_without_the_expected_cells_is_refused() -> None:
+    nb = nbformat.v4.new_notebook(cells=[new_code_cell("1", id="setup")])
+    with pytest.raises(ReportError, match="find-repository"):
+        colab.single_file(nb, [])

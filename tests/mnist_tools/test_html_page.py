@@ -1,0 +1,128 @@
+"""A notebook's page, on a small notebook that has every kind of cell and output."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bs4 import BeautifulSoup
+from made_up_notebook import TITLE, cell, write_cells
+
+from mnist_tools.files import ReportError, read_notebook
+from mnist_tools.html_page import to_html
+
+OTHERS = {"02_framework_mlp.html": "PyTorch <와> 비교"}
+ALT = "ReLU의 학습 손실이 스무 에폭 동안 줄어드는 꺾은선 그래프 <1 미만>"
+DERIVATION = r"""## 모델과 유도
+
+여기서 $W_1 \in \mathbb{R}^{512 \times 784}$는 본문 안의 식이다. `$PATH`는 식이 아니다.
+
+$$
+f(z) = \begin{cases} z & z > 0 \text{일 때} \\ \alpha z & \text{그 밖에} \end{cases}
+$$
+
+### 역전파
+
+앞의 절은 [여기](#모델과-유도)에 있다."""
+COMMENTARY = r"""손실은 $-\log p$이다.
+
+| 활성화 | 학습 |  |
+|:--|--:|--:|
+| LReLU ($\alpha = 0.1$) | 99.97 | 98.40 |"""
+LISTING = """```python
+class Affine:
+    def backward(self, grad_output: Array) -> Array:
+        return grad_output @ self.W.T
+```"""
+FRAME = "<table><thead><tr><th></th><th>횟수</th></tr></thead><tr><td>0</td><td>1</td></tr></table>"
+
+
+def shown(data: dict[str, Any], **metadata: Any) -> dict[str, Any]:
+    return {"output_type": "display_data", "data": data, "metadata": metadata}
+
+
+def sample() -> list[dict[str, Any]]:
+    """Return the cells: two tables, one figure, published results."""
+    stream = {"output_type": "stream", "name": "stdout", "text": "epoch 0 / 20\n"}
+    figure = shown({"image/png": "iVBORw0="}, **{"image/png": {"alt": ALT, "width": 900}})
+    frame = shown({"text/html": FRAME, "text/plain": "0 1"})
+    results = shown({"application/json": {"runs": {"ReLU": {"test_accuracy": 0.98}}}})
+    return [
+        cell("markdown", f"# {TITLE}\n\n숫자를 읽는 신경망을 NumPy로 만든다."),
+        cell("code", "for n in range(20):\n    print('epoch', n, '/', 20)", stream),
+        cell("markdown", DERIVATION),
+        cell("code", "show(figure)", figure),
+        cell("markdown", "### 해석"),
+        cell("code", "say(text)", shown({"text/markdown": COMMENTARY})),
+        cell("code", "show_source(Affine)", shown({"text/markdown": LISTING})),
+        cell("markdown", "## (a) 10x10 Confusion Matrix (using test data)\n\n### 해석"),
+        cell("code", "frame", frame),
+        cell("code", "publish(results)", results),
+    ]
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("page") / "01_scratch_mlp.ipynb"
+    return to_html(read_notebook(write_cells(path, *sample())), OTHERS)
+
+
+@pytest.fixture
+def page(text: str) -> BeautifulSoup:
+    return BeautifulSoup(text, "html.parser")
+
+
+def test_page_is_korean_and_titled(page: BeautifulSoup) -> None:
+    assert page.html is not None
+    assert page.html["lang"] == "ko"
+    assert page.title is not None
+    assert page.title.string == TITLE
+
+
+def test_contents_list_every_section_and_lead_there(page: BeautifulSoup) -> None:
+    links = page.select(".toc a")
+    assert [link.get_text() for link in links] == [
+        *("모델과 유도", "역전파", "해석"),
+        *("(a) 10x10 Confusion Matrix (using test data)", "해석"),
+    ]
+    targets = [page.find(id=str(link["href"]).removeprefix("#")) for link in links]
+    assert [target.get_text() for target in targets if target] == [a.get_text() for a in links]
+    ids = [str(element["id"]) for element in page.select("[id]")]
+    assert len(ids) == len(set(ids))  # equal headings differ in id
+
+
+def test_every_formula_is_drawn_and_no_dollar_is_left(page: BeautifulSoup) -> None:
+    labels = [str(svg["aria-label"]) for svg in page.select("svg.math")]
+    assert [label[:6] for label in labels] == [r"W_1 \i", "f(z) =", r"-\log ", r"\alpha"]
+    left = [text for text in page.select("main")[0].find_all(string=True) if "$" in text]
+    assert left == ["$PATH"]
+    used = {str(use["href"]).removeprefix("#") for use in page.select("svg.math use")}
+    assert used <= {str(symbol["id"]) for symbol in page.select("svg.glyphs symbol")}
+
+
+def test_a_formula_that_cannot_be_drawn_is_named_with_its_cell(tmp_path: Path) -> None:
+    path = write_cells(tmp_path / "n.ipynb", cell("markdown", r"$x$와 $\undefined{x}$"))
+    with pytest.raises(ReportError, match=r"cell cell-0: formula .*\\undefined"):
+        to_html(read_notebook(path), {})
+
+
+def test_code_and_results_are_folded_and_outputs_are_not(page: BeautifulSoup) -> None:
+    assert len(page.select("details.code:not([open])")) == 6
+    (results,) = page.select("details.results:not([open]) pre")
+    assert json.loads(results.get_text())["runs"] == {"ReLU": {"test_accuracy": 0.98}}
+    (listing,) = [h for h in page.select(".highlight") if not h.find_parent("details")]
+    assert listing.select_one(".nc")  # class names are coloured
+    assert page.select("pre.output")[0].get_text() == "epoch 0 / 20\n"
+
+
+def test_figure_carries_its_alt_text_width_and_caption(page: BeautifulSoup) -> None:
+    (image,) = page.select("figure img")
+    assert (image["alt"], image["width"]) == (ALT, "900")
+    assert page.select("figcaption")[0].get_text() == ALT
+
+
+def test_tables_have_a_box_that_scrolls_and_no_empty_header(page: BeautifulSoup) -> None:
+    tables = page.select("table")
+    assert len(tables) == 2
+    assert all(table.find_parent(class_="scroll") for table in tables)
+    assert all(header.get_text(strip=True) for header in page.select("th"))

@@ -1,0 +1,349 @@
+"""The rubric gives honest notebooks a full score and names what is wrong with spoiled ones.
+
+Both notebooks are executed twice, once to make a submission and once by the grader; each sabotage
+of the table is then judged on a copy of notebook 01.
+"""
+
+import base64
+import io
+import math
+import shutil
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import numpy as np
+import pytest
+from executed import ROOT, Execution
+from nbformat.v4 import new_markdown_cell, new_notebook, new_output
+from PIL import Image
+
+from mnist_tools import grade, rubric
+from mnist_tools.rubric import HEADINGS, Side, code_cells, judge, section, shown, top3_problems
+
+
+def content(folder: Path) -> dict[Path, tuple[int, bytes]]:
+    """Return the time and the bytes of each file, but for what Python caches."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+
+@pytest.fixture(scope="session")
+def graded(tmp_path_factory: pytest.TempPathFactory, alone: Execution) -> tuple[Any, int, str]:
+    """Both sides of each graded notebook, the exit code, and what was printed."""
+    root, sides, printed = tmp_path_factory.mktemp("submission"), {}, io.StringIO()
+    for folder in ("notebooks", "src", "data"):
+        shutil.copytree(ROOT / folder, root / folder)
+    for name, nb in alone.notebooks.items():
+        nbformat.write(nb, root / "notebooks" / f"{name}.ipynb")
+
+    def recording(kind: str, old: Side, new: Side) -> Any:
+        sides[kind] = old, new
+        return judge(kind, old, new)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MNIST_MLP_OUTPUT", raising=False)
+        patch.setattr(grade, "judge", recording)
+        patch.setattr(rubric, "threshold_problems", lambda *_: [])  # they are for MNIST
+        patch.setattr("sys.stdout", printed)
+        before, file = content(root), tmp_path_factory.mktemp("grade") / "grade.json"
+        code = grade.main([str(root), "--json", str(file)])
+        assert content(root) == before  # grading changes nothing in a submission
+    return sides, code, printed.getvalue()
+
+
+def test_honest_notebooks_get_the_full_score(graded: tuple[Any, int, str]) -> None:
+    _, code, printed = graded
+    assert code == 0, printed
+    assert "합계 36/36" in printed
+    assert printed.count("(모든 자리를 비교)") == 4
+
+
+@dataclass
+class Submission:
+    """Notebook 01 as submitted and as re-run, for a sabotage to spoil."""
+
+    old: Side
+    new: Side
+
+    def run(self, name: str = "ReLU") -> Any:
+        """Return what the submission says about a run."""
+        return self.old.results["runs"][name]
+
+    def showing(self, kind: str, letter: str = "", text: str = "") -> list[Any]:
+        """Return the cells of a section, or all, that put out a MIME type with a text in it."""
+        cells = section(self.old.nb, letter) if letter else code_cells(self.old.nb)
+        return [cell for cell in cells if any(text in data for data in shown([cell], kind))]
+
+    def replace(self, old: str, new: str) -> None:
+        """Replace a text where it is put out first."""
+        output = self.showing("text/markdown", text=old)[0].outputs[0]
+        output.data["text/markdown"] = output.data["text/markdown"].replace(old, new, 1)
+
+    def say(self, letter: str, text: str) -> None:
+        """Replace all that a section says."""
+        for cell in self.showing("text/markdown", letter):
+            cell.outputs[0].data["text/markdown"] = text
+
+    @property
+    def log(self) -> Any:
+        """The first cell that prints a line for each epoch."""
+        cells = [cell for cell in code_cells(self.old.nb) if cell.outputs]
+        return next(cell for cell in cells if "에폭" in cell.outputs[0].get("text", ""))
+
+    def figure(self, letter: str) -> Any:
+        """Return a section's first output with a figure."""
+        return self.showing("image/png", letter)[0].outputs[0]
+
+    def repaint(self, edit: Callable[[Any], Any], **options: Any) -> None:
+        """Edit the pixels of the first figure of (a)."""
+        data, edited = self.figure("a").data, io.BytesIO()
+        pixels = np.array(Image.open(io.BytesIO(base64.b64decode(data["image/png"]))))
+        Image.fromarray(edit(pixels)).save(edited, "PNG", **options)
+        data["image/png"] = base64.b64encode(edited.getvalue()).decode()
+
+    def elsewhere(self) -> "Submission":
+        """Let the re-run be that of a machine whose rounding differs."""
+        for run in self.new.results["runs"].values():
+            for curve in ("train_loss", "validation_loss"):
+                *values, last = run["history"][curve]
+                run["history"][curve] = [*(value * (1 + 1e-7) for value in values), last]
+        return self
+
+    def failed(self) -> dict[str, list[str]]:
+        """Return the problems of the items without a point, but for the thresholds of MNIST."""
+        items = judge("scratch", self.old, self.new)
+        return {i.key: i.problems for i in items if i.problems and i.key[:8] != "accuracy"}
+
+
+@pytest.fixture
+def submission(graded: tuple[Any, int, str]) -> Submission:
+    return Submission(*deepcopy(graded[0]["scratch"]))
+
+
+def cut_stream(s: Submission) -> None:
+    """Cut a stream as other programs do, within a word too."""
+    text = s.log.outputs[0].text
+    pieces = (text[:30], text[30:31], text[31:])
+    s.log.outputs[:1] = [new_output("stream", name="stdout", text=piece) for piece in pieces]
+
+
+HONEST: dict[str, Callable[[Submission], object]] = {
+    "another machine": Submission.elsewhere,
+    "a stream in pieces": cut_stream,
+    "a picture compressed otherwise": lambda s: s.repaint(lambda pixels: pixels, compress_level=1),
+}
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_what_an_honest_submission_may_show(submission: Submission, name: str) -> None:
+    HONEST[name](submission)
+    assert submission.failed() == {}
+
+
+def test_equal_scores_are_in_order(submission: Submission) -> None:
+    for image in submission.run()["top3"]["0"]:  # the most certain ones are, in float32
+        image |= {"probability": 1.0, "log_probability": -0.0}
+    assert list(top3_problems(submission.old, "ReLU")) == []
+
+
+def test_the_digits_do_not_reach_the_thresholds_of_mnist(submission: Submission) -> None:
+    items = judge("scratch", submission.old, submission.new)
+    problems = {item.key: item.problems for item in items}
+    for name in ("ReLU", "LReLU"):
+        first, second = problems[f"accuracy-{name}"]
+        assert first == "재실행: MNIST가 아니라 sklearn-digits"
+        assert second.startswith("재실행: 정확도 0.9")
+
+
+def code(name: str, values: dict[str, Any]) -> Callable[[Submission], None]:
+    """Let the code publish other values about a run: submission and re-run show the same.
+
+    A key is a path: "top3 0 1 index" is the index of the second best image for the digit 0.
+    """
+
+    def spoil(s: Submission) -> None:
+        for path, value in values.items():
+            *folders, last = (int(k) if k.lstrip("-").isdigit() else k for k in path.split())
+            for side in (s.old, s.new):
+                place = side.results["runs"][name]
+                for key in folders:
+                    place = place[str(key) if isinstance(place, dict) else key]
+                place[last] = deepcopy(value)
+
+    return spoil
+
+
+def delete(s: Submission, letter: str) -> None:
+    """Delete a section from the code, and execute what is left."""
+    for side in (s.old, s.new):
+        gone = [cell.id for cell in section(side.nb, letter)]
+        side.nb.cells = [cell for cell in side.nb.cells if cell.id not in gone]
+        for number, cell in enumerate(code_cells(side.nb), start=1):
+            cell.execution_count = number
+
+
+def move(s: Submission, letter: str, before: str) -> None:
+    moved = section(s.old.nb, letter)
+    rest = [cell for cell in s.old.nb.cells if cell not in moved]
+    start = rest.index(section(s.old.nb, before)[0])
+    s.old.nb.cells = rest[:start] + moved + rest[start:]
+
+
+def reword(s: Submission, letter: str) -> None:
+    cell = section(s.old.nb, letter)[0]
+    cell.source = cell.source.replace("Training", "My")
+
+
+def tiny_change(s: Submission) -> None:
+    """Other verdicts behind one loss that differs a little, as another machine's would."""
+    s.run()["history"]["train_loss"][0] += 1e-12
+    s.showing("text/markdown", "c")[-1].outputs[0].data["text/markdown"] += " ReLU가 훨씬 낫다."
+
+
+def perfect(s: Submission) -> dict[str, Any]:
+    """Return a confusion matrix without a mistake, and its accuracy."""
+    matrix = np.diag(np.bincount(s.new.found["test labels"]))
+    return {"confusion_matrix": matrix.tolist(), "test_accuracy": 1.0}
+
+
+def one_run_twice(s: Submission) -> None:
+    code("LReLU", s.run())(s)
+    relu = {key: array for key, array in s.new.found.items() if key.startswith("ReLU ")}
+    s.new.found.update({f"L{key}": array for key, array in relu.items()})
+
+
+def one_run(s: Submission) -> None:
+    for side in (s.old, s.new):
+        del side.results["runs"]["LReLU"]
+
+
+def forged_logits(s: Submission) -> None:
+    s.new.found["ReLU logits"] = 9 * np.eye(10, dtype=np.float32)[s.new.found["test labels"]]
+
+
+def easier_labels(s: Submission) -> None:
+    s.new.found["test labels"] = s.new.found["ReLU logits"].argmax(axis=1)
+
+
+def no_figure(s: Submission) -> None:
+    for cell in s.showing("image/png", "c"):
+        cell.outputs = []
+
+
+def retouch(pixels: Any) -> Any:
+    pixels[400:430, 500:520] = 255 - pixels[400:430, 500:520]  # about one digit
+    pixels[400:430, 500:520, 3] = 255
+    return pixels
+
+
+def put_out(*arguments: Any, **values: Any) -> Callable[[Submission], None]:
+    return lambda s: s.log.outputs.append(new_output(*arguments, **values))
+
+
+def clear(s: Submission) -> None:
+    for cell in code_cells(s.old.nb):
+        cell.outputs, cell.execution_count = [], None
+
+
+def two_results(s: Submission) -> None:
+    first, *_, results = code_cells(s.old.nb)
+    first.outputs, first.metadata["tags"] = deepcopy(results.outputs), ["results"]
+
+
+EMPTY = "ReLU와 LReLU는 0.5이다. 좋은 결과이다. " * 9
+ENGLISH = "See the figure above: ReLU 99 %, LReLU 98 %."
+VAGUE = "그래프를 보면 손실이 잘 줄어들었음을 알 수 있다. " * 5
+LRELU = "results a-LReLU b-LReLU c-LReLU"
+EVERYTHING = f"order {LRELU} a-ReLU b-ReLU c-ReLU a-text b-text c-text agree text"
+# What is done, the items that lose their point ("...": and perhaps more), and what is said.
+SABOTAGES: list[tuple[Callable[[Submission], object], str, str]] = [
+    (lambda s: delete(s, "b"), "b-ReLU b-LReLU b-text text", HEADINGS["b"]),
+    (lambda s: reword(s, "c"), "c-ReLU c-LReLU c-text text", HEADINGS["c"]),
+    (lambda s: move(s, "a", "c"), "b-ReLU b-LReLU order text", "(a), (b), (c)의 순서가 아님"),
+    (lambda s: s.replace(f"{s.run()['test_accuracy']:.2%}", "99.99%"), "text", "99.99%"),
+    (lambda s: s.log.outputs[0].update(text="에포크 0"), "text", "의 출력: 제출 '에포크'"),
+    (lambda s: s.replace("self.W", "self.V"), "text", "self.V"),
+    (lambda s: s.elsewhere().say("a", EMPTY), "text", "(a)의 글에 ReLU의"),
+    (lambda s: s.elsewhere().say("b", EMPTY), "text", "(b)의 글에 ReLU의"),
+    (lambda s: s.elsewhere().say("c", EMPTY), "text", "(c)의 글에 ReLU의"),
+    (tiny_change, "agree text", "ReLU의 history가 재실행과 다름"),
+    (lambda s: s.run().update(perfect(s)), "agree text", "test_accuracy가 재실행과 다름: 제출 1.0"),
+    (lambda s: s.run()["confusion_matrix"][3].reverse(), "agree ...", "ReLU의 confusion_matrix가"),
+    (lambda s: s.run()["confusion_matrix"][3].append(1), "agree a-ReLU", "형식이 약속과 다름"),
+    (lambda s: s.run()["confusion_matrix"][3].__setitem__(3, 99), "agree a-ReLU", "360장을 센"),
+    (lambda s: s.elsewhere().run()["confusion_matrix"].reverse(), "agree a-ReLU", "행의 합"),
+    (code("ReLU", {"top3 4 0 log_probability": -1.0}), "b-ReLU", "클래스 4: 점수의 순서가 아님"),
+    (code("ReLU", {"top3 7 0 index": 5}), "b-ReLU", "클래스 7: 커널에 남은 로짓으로"),
+    (code("ReLU", {"top3 0 1 index": 360}), "b-ReLU", "클래스 0: 서로 다른 테스트 이미지 세 장이"),
+    (code("ReLU", {"top3 0 1 index": None}), "b-ReLU", "클래스 0: 서로 다른 테스트 이미지 세 장이"),
+    (code("ReLU", {"top3 0 1 probability": 0.5}), "b-ReLU text", "확률과 로그 확률이 맞지 않음"),
+    (code("ReLU", {"top3 0 1 log_probability": 10**400}), "b-ReLU", "OverflowError"),
+    (code("LReLU", {"test_accuracy": 0.9999}), "a-LReLU c-LReLU text", "정확도가 0.9999"),
+    (lambda s: code("ReLU", perfect(s))(s), "a-ReLU c-ReLU text", "다시 센 혼동 행렬과 다름"),
+    (forged_logits, "a-ReLU model ...", "ReLU의 로짓이 3층 신경망의"),
+    (easier_labels, "a-ReLU model ...", "테스트 데이터가 sklearn-digits의 것이 아님"),
+    (one_run_twice, "model ...", "LReLU의 로짓이"),  # its weights belong to another slope
+    (one_run, f"{LRELU} ...", "ReLU와 LReLU가 아니라 ReLU"),
+    (code("ReLU", {"history train_loss 2": math.nan}), "c-ReLU", "유한한 값이 아님"),
+    (code("ReLU", {"history validation_loss 0": 0.0}), "c-ReLU", "validation_loss가 줄지 않음"),
+    (code("ReLU", {"history train_loss": [2.0, 1.0]}), "c-ReLU", "에폭 0부터 3"),
+    (code("ReLU", {"train_accuracy": 1.0}), "c-ReLU", "마지막 값이 1.0와 다름"),
+    (code("ReLU", {"history": "all good"}), "c-ReLU agree", "형식이 약속과 다름"),
+    (code("ReLU", {"test_loss": -5.0}), "c-ReLU", "test 데이터의 마지막 손실이나 정확도"),
+    (
+        code("ReLU", {"validation_loss": 0.2, "history validation_loss -1": 0.2}),
+        "c-ReLU text",
+        "validation 데이터의 마지막",
+    ),
+    (
+        code("ReLU", {"train_accuracy": 0.5, "history train_accuracy -1": 0.5}),
+        "c-ReLU",
+        "train 데이터의 마지막",
+    ),
+    (
+        lambda s: s.elsewhere().run()["history"].update(validation_accuracy=[0.1, 0.2, 0.3, 0.9]),
+        "agree c-ReLU",
+        "ReLU의 학습 곡선 validation_accuracy가 재실행과 다름",
+    ),
+    (lambda s: s.say("a", ENGLISH), "a-text text", "그림 뒤에 한국어 해설이 없음"),
+    (lambda s: s.say("c", VAGUE), "c-text text", "수치를 말하지 않음"),
+    (
+        lambda s: s.figure("a").metadata["image/png"].pop("alt"),
+        "a-ReLU a-LReLU text",
+        "한국어 대체 텍스트가 없음",
+    ),
+    (no_figure, "c-ReLU c-LReLU c-text text", "그림이 없음"),
+    (lambda s: s.repaint(retouch), "text", "의 그림이 재실행과 다름"),
+    (lambda s: s.log.metadata.update(tags=["raises-exception"]), "clean", "raises-exception 태그"),
+    (put_out("stream", name="stderr", text="\x1b[2J" + "x" * 999), "clean text", "에 stderr 출력"),
+    (put_out("error", ename="KeyError\x1b[2J" * 99, evalue=""), "clean", "오류 KeyError?[2J"),
+    (put_out("display_data", {"application/javascript": "1"}), "clean text", "javascript 출력"),
+    (lambda s: s.log.update(execution_count=99), "order", "이 아니라 99"),
+    (clear, EVERYTHING, "정확히 하나"),
+    (two_results, "results ...", "정확히 하나"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "items", "message"), SABOTAGES)
+def test_a_sabotage_costs_its_points(
+    submission: Submission, spoil: Callable[[Submission], object], items: str, message: str
+) -> None:
+    spoil(submission)
+    failed = submission.failed()
+    expected = set(items.split()) - {"..."}
+    assert expected <= set(failed)
+    assert expected == set(failed) or "..." in items
+    said = [problem for key in expected for problem in failed[key]]
+    assert message in "\n".join(said)
+    assert all(problem.isprintable() and len(problem) <= 300 for problem in said)
+
+
+def test_heading_levels_bound_a_section() -> None:
+    sources = ["## (a) 10x10  Confusion Matrix (using test data)", "### part", "text", "# next"]
+    nb = new_notebook(cells=[new_markdown_cell(source) for source in sources])
+    assert [cell.source for cell in section(nb, "a")] == sources[:3]
+    assert section(nb, "b") == []
