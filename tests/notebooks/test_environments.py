@@ -47,7 +47,8 @@ class Environment:
         assert done.returncode == 0, done.stderr[-3000:]
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        variables = {"PYTHONPATH": str(ROOT / "src"), "MNIST_MLP_OUTPUT": str(self.folder)}
+        path = os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")])
+        variables = {"PYTHONPATH": path, "MNIST_MLP_OUTPUT": str(self.folder)}
         return subprocess.run(
             [str(self.folder / "bin" / "python"), *arguments],
             cwd=ROOT / "notebooks",
@@ -70,7 +71,14 @@ class Environment:
             if torch or not needs_torch.search(path.read_text(encoding="utf-8"))
         ]
         assert len(files) >= 3
-        options = ["-p", "no:cacheprovider", f"--confcutdir={folder}", f"--rootdir={ROOT}"]
+        options = [
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "package_fixtures",
+            f"--confcutdir={folder}",
+            f"--rootdir={ROOT}",
+        ]
         done = self.run("-m", "pytest", *options, "-c", str(ROOT / "pyproject.toml"), *files)
         assert done.returncode == 0, done.stdout[-3000:]
 
