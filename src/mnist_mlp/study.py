@@ -247,7 +247,8 @@ def read(path: Path = STUDY_FILE) -> list[StoredRun]:
                 f"{path}, line {number}: damaged or edited ({error}); delete this line and run "
                 "`make study` to train that run again"
             ) from None
-        if runs.setdefault(run.task, run) != run:
+        # As lines: NaN, the measure of a run that diverged, equals nothing.
+        if to_line(runs.setdefault(run.task, run)) != to_line(run):
             raise StudyError(
                 f"{path}, line {number}: another result for a run that is already there; delete "
                 "one of the two lines"
