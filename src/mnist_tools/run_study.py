@@ -159,7 +159,11 @@ def only_study(folder: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StudyError(f"another study is at work in {folder}: wait for its end") from None
-        yield
+        try:
+            yield
+        finally:
+            # To close is not enough: a process that is being started holds the file until its exec.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
     finally:
         os.close(descriptor)
 

@@ -117,6 +117,24 @@ def test_a_second_study_of_the_same_file_is_refused(path: Path, uninterrupted: b
     assert path.read_bytes() == uninterrupted
 
 
+def test_a_study_that_has_ended_blocks_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even while a process that was just being started still holds the file."""
+    opened, original = [], os.open
+
+    def noting(*arguments: Any) -> int:
+        opened.append(original(*arguments))
+        return opened[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", noting)
+        with study.only_study(tmp_path):
+            inherited = os.dup(opened[0])  # what a fork gives to a child
+    with study.only_study(tmp_path):
+        os.close(inherited)
+
+
 def start_study(path: Path) -> subprocess.Popen[bytes]:
     """Run this file as a program: a study of PAIRS in a process group of its own."""
     return subprocess.Popen(
