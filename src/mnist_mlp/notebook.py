@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Barrier, BrokenBarrierError
 from typing import Any
 
+from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
@@ -37,22 +38,30 @@ def folded(summary: str, *paragraphs: str) -> str:
 
 
 def say(*paragraphs: str) -> None:
-    """Show computed text as Markdown, one paragraph an argument."""
-    display(Markdown("\n\n".join(paragraphs)))
+    """Show computed text as Markdown, one paragraph an argument; outside a notebook, print it."""
+    text = "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
+    if InteractiveShell.initialized():
+        display(Markdown(text))
+    else:
+        print(text)
 
 
 def show(figure: Figure, name: str, caption: str) -> None:
     """Show a figure, sharp on any screen, with its Korean caption, and save it as ``name``.png.
 
     Rendered at twice its size on the page; the metadata keeps the size and, as the picture's
-    alternative text, the caption.
+    alternative text, the caption, which also stands under the figure: exporters drop metadata.
     """
     png = io.BytesIO()
     figure.savefig(png, dpi=200, metadata={"Software": None})
     save(f"{name}.png", png.getvalue())
     data = {"image/png": base64.b64encode(png.getvalue()).decode(), "text/plain": caption}
     about = {"alt": caption, "width": round(figure.get_figwidth() * 100)}
-    display(data, raw=True, metadata={"image/png": about})
+    if InteractiveShell.initialized():
+        display(data, raw=True, metadata={"image/png": about})
+        display(Markdown(f"**그림.** {caption}"), metadata={"caption": True})
+    else:
+        print(f"그림({name}.png). {caption}")
 
 
 def save(name: str, content: bytes) -> None:
