@@ -13,7 +13,7 @@ from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
-from IPython.display import Markdown, display
+from IPython.display import display
 from matplotlib.figure import Figure
 
 from mnist_mlp.data import Dataset
@@ -38,12 +38,17 @@ def folded(summary: str, *paragraphs: str) -> str:
 
 
 def say(*paragraphs: str) -> None:
-    """Show computed text as Markdown, one paragraph an argument; outside a notebook, print it."""
+    """Show computed text as Markdown, one paragraph an argument."""
     text = "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
+    put({"text/markdown": text, "text/plain": text})
+
+
+def put(bundle: dict[str, Any], **metadata: Any) -> None:
+    """Display an output in several forms; outside a notebook, in a script, print the plain one."""
     if InteractiveShell.initialized():
-        display(Markdown(text))
+        display(bundle, raw=True, metadata=metadata)
     else:
-        print(text)
+        print(bundle["text/plain"])
 
 
 def show(figure: Figure, name: str, caption: str) -> None:
@@ -55,13 +60,11 @@ def show(figure: Figure, name: str, caption: str) -> None:
     png = io.BytesIO()
     figure.savefig(png, dpi=200, metadata={"Software": None})
     save(f"{name}.png", png.getvalue())
-    data = {"image/png": base64.b64encode(png.getvalue()).decode(), "text/plain": caption}
     about = {"alt": caption, "width": round(figure.get_figwidth() * 100)}
-    if InteractiveShell.initialized():
-        display(data, raw=True, metadata={"image/png": about})
-        display(Markdown(f"**그림.** {caption}"), metadata={"caption": True})
-    else:
-        print(f"그림({name}.png). {caption}")
+    encoded = base64.b64encode(png.getvalue()).decode()
+    put({"image/png": encoded, "text/plain": f"{name}.png"}, **{"image/png": about})
+    under = f"**그림.** {caption}"
+    put({"text/markdown": under, "text/plain": under}, caption=True)
 
 
 def save(name: str, content: bytes) -> None:
@@ -145,7 +148,7 @@ def publish(implementation: str, dataset: Dataset, relu: Result, lrelu: Result, 
     }
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1)
     save(f"{name}.json", text.encode() + b"\n")
-    display({"application/json": content, "text/plain": f"{name}: ReLU, LReLU"}, raw=True)
+    put({"application/json": content, "text/plain": f"{name}: ReLU, LReLU"})
 
 
 def plain(result: Result) -> dict[str, Any]:

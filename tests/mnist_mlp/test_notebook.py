@@ -1,5 +1,6 @@
 """What notebook cells rely on: training side by side, files, published results."""
 
+import base64
 import errno
 import json
 import threading
@@ -11,6 +12,7 @@ from unicodedata import east_asian_width
 
 import pytest
 from made_up import dataset, result
+from matplotlib.figure import Figure
 
 from mnist_mlp import notebook
 from mnist_mlp.notebook import OUTPUT_VARIABLE, publish, save, train_side_by_side
@@ -118,6 +120,32 @@ def test_an_interrupt_by_the_reader_ends_all_trainings(monkeypatch: pytest.Monke
     assert set(train()) == set(RECIPES)
 
 
+# ---- what a reader sees
+
+
+def test_a_figure_has_its_caption_as_alternative_text_and_under_it_for_every_exporter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[tuple[Any, Any]] = []
+    monkeypatch.setattr(notebook, "put", lambda bundle, **about: shown.append((bundle, about)))
+    monkeypatch.setenv(OUTPUT_VARIABLE, str(tmp_path))
+    notebook.show(Figure(figsize=(3, 2)), "empty", "빈 그림이다.")
+    (picture, about), (caption, mark) = shown
+    assert base64.b64decode(picture["image/png"]) == (tmp_path / "empty.png").read_bytes()
+    assert about == {"image/png": {"alt": "빈 그림이다.", "width": 300}}
+    assert (caption["text/markdown"], mark) == ("**그림.** 빈 그림이다.", {"caption": True})
+
+
+def test_outside_a_notebook_the_text_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(OUTPUT_VARIABLE, str(tmp_path))
+    notebook.say("첫 문단", "", "둘째 문단")
+    notebook.show(Figure(), "empty", "빈 그림이다.")
+    said = capsys.readouterr().out
+    assert said == "첫 문단\n\n둘째 문단\nempty.png\n**그림.** 빈 그림이다.\n"
+
+
 # ---- files
 
 
@@ -148,7 +176,7 @@ def test_published_results_are_those_of_the_contract(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[dict[str, Any]] = []
-    monkeypatch.setattr(notebook, "display", lambda data, raw: shown.append(data))
+    monkeypatch.setattr(notebook, "put", shown.append)
     monkeypatch.setenv(OUTPUT_VARIABLE, str(tmp_path))
     relu, lrelu = result({}), result({0: 6}, alpha=0.1)
     publish("numpy", dataset(), relu, lrelu, "results_scratch")

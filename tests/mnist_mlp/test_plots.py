@@ -152,7 +152,7 @@ def test_every_stressed_run_is_drawn_and_a_diverged_one_is_a_cross() -> None:
     settings = findings.stress(runs)["settings"]
     (ax,) = plots.stress(settings, 0.11).axes
     crosses = sum(len(y(line)) for line in ax.lines if line.get_marker() == "x")
-    dots = sum(len(y(line)) for line in ax.lines if line.get_marker() in "o^s")
+    dots = sum(len(y(line)) for line in ax.lines if line.get_marker() in ("o", "^", "s"))
     assert (crosses, dots) == (2 * 5, 13 * 5)
     colours = {line.get_color() for line in ax.lines if line.get_marker() == "o"}
     assert colours == {BLUE}
@@ -164,7 +164,7 @@ def test_calibration_draws_what_is_said_against_what_happens() -> None:
     said, loss = plots.calibration(bins, {"ReLU": (0.005, 0.045), "LReLU(0.1)": (0.006, 0.04)}).axes
     points = [c.lines[0] for c in said.containers if c.lines[0] is not None]  # type: ignore[attr-defined]
     assert y(points[0]) == [b.wrong for b in bins["ReLU"] if b.wrong]
-    heights = [bar.get_height() for bar in loss.patches]
+    heights = [bar.get_height() for bar in loss.patches]  # type: ignore[attr-defined]
     assert heights == pytest.approx([0.045, 0.04, 0.005, 0.006])
     assert [bar.get_facecolor() for bar in loss.patches[:2]] == [to_rgba(BLUE), to_rgba(VERMILION)]
 
