@@ -23,6 +23,7 @@ from mnist_mlp.draws import initial_variance
 from mnist_mlp.evaluation import (
     Result,
     expected_calibration_error,
+    log_probabilities,
     mcnemar,
     one_reads,
     reliability,
@@ -182,12 +183,19 @@ def calibration(relu: Result, lrelu: Result) -> Facts:
     """Say how sure the two networks are, and how that agrees with how often they are right."""
     both = {"ReLU": relu, "LReLU": lrelu}
     return {
-        "learned": learned(relu, lrelu),
         "bins": {r.label: reliability(r.run.logits, r.labels) for r in both.values()},
         "ece": {
             name: expected_calibration_error(r.run.logits, r.labels) for name, r in both.items()
         },
+        "dearest": {name: loss_of_errors(r) for name, r in both.items() if not r.correct.all()},
     }
+
+
+def loss_of_errors(result: Result) -> float:
+    """Return the mean cross-entropy of the images that a network misreads."""
+    wrong = np.flatnonzero(~result.correct)
+    log_p = log_probabilities(result.run.logits[wrong])
+    return float(-log_p[np.arange(len(wrong)), result.labels[wrong]].mean())
 
 
 def b_top3(relu: Result, lrelu: Result) -> Facts:

@@ -101,7 +101,9 @@ def gradient_flow(flows: Mapping[str, Mapping[str, Any]]) -> Figure:
         ax.set(title=f"Gradient by layer, {when}", yscale="log", xlabel="Hidden layer")
         ax.set_ylabel("RMS of dL/dz, last layer = 1")
         ax.grid(alpha=0.3)
-    axes[0, 1].sharey(axes[0, 0])
+    lows, highs = zip(*(ax.get_ylim() for ax in axes[0]), strict=True)
+    for ax in axes[0]:
+        ax.set_ylim(min(lows), max(highs))
     axes[0, 1].legend(frameon=False, fontsize=9)
     return figure
 

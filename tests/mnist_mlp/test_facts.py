@@ -204,10 +204,19 @@ def test_only_networks_that_read_most_images_are_compared() -> None:
     lost = result({i: (i + 1) % 10 for i in range(120)})
     assert facts.a_confusion(result({}), result(FIVE))["learned"]
     assert not facts.a_confusion(result({}), lost)["learned"]
-    assert not facts.calibration(lost, result({}))["learned"]
 
 
 def test_at_most_so_many_images_of_each_network_are_shown() -> None:
     many = {i: (i + 1) % 10 for i in range(30)}
     cases = facts.a_confusion(result(many), result({199: 0}, alpha=0.1))["cases"]
     assert [c.reader for c in cases] == ["ReLU"] + ["LReLU(0.1)"] * facts.SHOWN
+
+
+def test_the_loss_of_errors_is_that_of_the_misread_images_alone() -> None:
+    relu = result({0: 6, 11: 2})
+    found = facts.calibration(relu, result({}, alpha=0.1))
+    assert list(found["dearest"]) == ["ReLU"]  # the other misreads nothing
+    z = relu.run.logits[[0, 11]].astype(float)
+    losses = np.log(np.exp(z).sum(axis=1)) - z[[0, 1], [0, 1]]
+    assert found["dearest"]["ReLU"] == pytest.approx(losses.mean())
+    assert list(found["bins"]) == ["ReLU", "LReLU(0.1)"]

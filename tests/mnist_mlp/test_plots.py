@@ -109,6 +109,7 @@ def test_gradient_flow_draws_both_moments_and_the_prediction_by_layer() -> None:
     assert colours["ReLU"] == colours["ReLU, gain 1/4"] == BLUE
     assert colours["LReLU(0.1)"] == VERMILION
     assert before.get_ylim() == after.get_ylim()
+    assert before.get_ylim()[0] < 0.2  # room for both
 
 
 def test_learning_speed_draws_mean_range_and_goal() -> None:
