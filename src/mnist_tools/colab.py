@@ -13,6 +13,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from mnist_mlp.study import STUDY_FILE
+from mnist_tools import links
 from mnist_tools.files import (
     NOTEBOOKS,
     ReportError,
@@ -87,7 +88,8 @@ def single_file(nb: NotebookNode, carried: list[NotebookNode]) -> NotebookNode:
 
 
 def build() -> None:
-    """Write both files and say how large they are."""
+    """Write the repository's links and both files; say what was written."""
+    links.update(Path())
     for name in NOTEBOOKS.values():
         nb = single_file(read_notebook(Path("notebooks", f"{name}.ipynb")), carried_cells(Path()))
         target = Path("dist", f"{name}.ipynb")

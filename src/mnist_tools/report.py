@@ -18,7 +18,7 @@ from nbformat import NotebookNode
 
 import mnist_mlp
 from mnist_mlp.study import STUDY_FILE
-from mnist_tools import readme
+from mnist_tools import links, readme
 from mnist_tools.execute import execute
 from mnist_tools.files import (
     NOTEBOOKS,
@@ -37,7 +37,10 @@ BROWSERS = (
 
 
 def source_hash(nb: NotebookNode) -> str:
-    """SHA-256 of what determines a notebook's outputs: package, seed study and code cells."""
+    """SHA-256 of what determines a notebook's outputs: package, seed study and code cells.
+
+    Without the address that Colab clones: the outputs are the same wherever the repository lies.
+    """
     package = Path(mnist_mlp.__file__).parent
     digest = hashlib.sha256(STUDY_FILE.read_bytes())
     for path in package_files(package):
@@ -45,7 +48,7 @@ def source_hash(nb: NotebookNode) -> str:
         digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
     for cell in nb.cells:
         if cell.cell_type == "code":
-            digest.update(cell.source.encode() + b"\0")
+            digest.update(links.ADDRESS.sub("", cell.source).encode() + b"\0")
     return digest.hexdigest()
 
 

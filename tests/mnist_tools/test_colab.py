@@ -50,7 +50,7 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     kernel.mkdir(parents=True)
     (kernel / "kernel.json").write_text(json.dumps(spec))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
-    for name in ("MNIST_DIR", "MNIST_MLP_OUTPUT", "REPO_URL"):
+    for name in ("MNIST_DIR", "MNIST_MLP_OUTPUT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MNIST_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "content"

@@ -90,7 +90,7 @@ def test_failing_cell_is_named_and_nothing_is_written(
     assert contents(root) == before
 
 
-def test_source_hash_follows_code_modules_and_templates_but_no_text(
+def test_source_hash_follows_code_modules_and_templates_but_no_text_and_no_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = tmp_path / "mnist_mlp"
@@ -106,6 +106,8 @@ def test_source_hash_follows_code_modules_and_templates_but_no_text(
 
     files = {"__init__.py": "", "data.md.j2": ""}
     before = hashed(files)
+    places = [f'REPO_URL = "{url}"\nb' for url in ("", "https://github.com/one/two")]
+    assert len({hashed(files, code=code) for code in places}) == 1
     assert hashed(files | {"notes.txt": "no source"}, text="another text") == before
     changed = [files | {"__init__.py": "x = 1"}, files | {"data.md.j2": "{{ x }}"}]
     renamed = {"__init__.py": "", "text.md.j2": ""}
