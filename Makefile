@@ -5,11 +5,12 @@ SHELL := /bin/sh
 # LC_ALL=C keeps Python from choosing UTF-8, and in a folder with Korean letters from starting at all.
 unexport LC_ALL
 
-.PHONY: help report test test-all notebooks html pdf study grade colab bench clean
+.PHONY: help report check test test-all notebooks html pdf study grade colab bench clean
 
 help:
 	@echo "make report     두 노트북을 실행해 reports/*.html 보고서를 만든다"
-	@echo "make test       코드 검사와 테스트"
+	@echo "make check      코드 검사, 타입, 빠른 테스트 (고칠 때마다)"
+	@echo "make test       코드 검사와 테스트 (몇 분)"
 	@echo "make test-all   오래 걸리는 테스트까지 모두 (무작위 입력, 강제 종료, 낯선 환경)"
 	@echo "make notebooks  커밋된 노트북을 제자리에서 다시 실행한다"
 	@echo "make html       노트북을 실행하지 않고 HTML로 바꾼다"
@@ -27,6 +28,12 @@ help:
 
 report html pdf notebooks: .venv/.installed
 	$(PY) -m mnist_tools.report $@
+
+check: .venv/.installed
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(PY) -m pytest tests/mnist_mlp -k "not download and not study and not data"
 
 test: .venv/.installed
 	$(PY) -m ruff format --check .
