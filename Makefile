@@ -5,7 +5,7 @@ SHELL := /bin/sh
 # LC_ALL=C keeps Python from choosing UTF-8, and in a folder with Korean letters from starting at all.
 unexport LC_ALL
 
-.PHONY: help report check test test-all notebooks html pdf study grade colab bench clean
+.PHONY: help report check test test-all notebooks html pdf study grade readme colab bench clean
 
 help:
 	@echo "make report     두 노트북을 실행해 reports/*.html 보고서를 만든다"
@@ -17,6 +17,7 @@ help:
 	@echo "make pdf        HTML 보고서를 PDF로 인쇄한다 (Chromium 필요)"
 	@echo "make study      시드 반복 실험: data/study.jsonl에 없는 학습만 한다 (ARGS='--scheduler 주소')"
 	@echo "make grade      두 노트북을 깨끗한 커널에서 다시 실행해 채점한다 (ARGS=제출물)"
+	@echo "make readme     README의 그림과 표를 저장된 결과로 다시 만든다"
 	@echo "make colab      dist/에 업로드만 하면 되는 단일 파일 노트북을 만든다"
 	@echo "make bench      속도를 재서 benchmarks/README.md를 고쳐 쓴다"
 	@echo "make clean      가상 환경과 만든 보고서를 지운다"
@@ -48,6 +49,9 @@ study: .venv/.installed
 
 grade: .venv/.installed
 	$(PY) -m mnist_tools.grade $(ARGS)
+
+readme: .venv/.installed
+	$(PY) -m mnist_tools.readme
 
 colab: .venv/.installed
 	$(PY) -m mnist_tools.colab
