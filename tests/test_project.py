@@ -16,7 +16,7 @@ def normal(name: str) -> str:
 def test_every_dependency_is_among_the_constraints() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    wanted += project["optional-dependencies"]["dev"]
+    wanted += [line for extra in project["optional-dependencies"].values() for line in extra]
     names = {normal(match[0]) for line in wanted if (match := re.match(r"[A-Za-z0-9._-]+", line))}
     constraints = (ROOT / "constraints.txt").read_text(encoding="utf-8")
     pinned = {normal(name) for name in re.findall(r"^([\w.-]+)==\S+$", constraints, re.MULTILINE)}

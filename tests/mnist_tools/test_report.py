@@ -61,6 +61,14 @@ def test_report_changes_nothing_but_reports_and_tells_the_pages_last(
     assert "PyTorch" in pages[1].read_text(encoding="utf-8")
 
 
+def test_only_one_notebook_is_run_where_it_alone_can_be(root: Path) -> None:
+    write_code(root / "notebooks" / "02_framework_mlp.ipynb", "import no_torch_here")
+    assert main(["report", "--only", "01"]) == 0
+    (page,) = (root / "reports").glob("*.html")
+    html = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+    assert (page.stem, html.select(".others a")) == ("01_scratch_mlp", [])
+
+
 def test_html_executes_nothing(root: Path) -> None:
     write_code(root / "notebooks" / "02_framework_mlp.ipynb", "1 / 0")
     assert main(["html"]) == 0
