@@ -36,7 +36,7 @@ help:
 	            "`$(PYTHON) --version 2>&1 | head -n 1`) make PYTHON=python3.12처럼 고르십시오."; \
 	        exit 1; }; \
 	    $(PYTHON) -m venv --clear .venv; }
-	@echo "설치: NumPy, matplotlib, Jupyter 등 보고서에 필요한 패키지를 .venv에 받습니다(약 250 MB)."
+	@echo "설치: NumPy, matplotlib, Jupyter 등 보고서에 필요한 패키지를 .venv에 받습니다(약 150 MB)."
 	@$(PIP) -e ".[report]"
 	@touch $@
 
@@ -49,7 +49,7 @@ help:
 	@touch $@
 
 .venv/.dev: .venv/.report
-	@echo "설치: 테스트와 코드 검사에 필요한 패키지를 .venv에 받습니다(약 150 MB)."
+	@echo "설치: 테스트와 코드 검사에 필요한 패키지를 .venv에 받습니다(약 180 MB)."
 	@$(PIP) -e ".[report,dev]"
 	@touch $@
 

@@ -30,8 +30,8 @@ from mnist_tools.files import (
 )
 from mnist_tools.html_page import to_html
 
-BROWSERS = (
-    *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "msedge"),
+BROWSERS = (  # Chrome first: GitHub's own machines also have a Chromium without a usable sandbox
+    *("google-chrome", "google-chrome-stable", "chromium", "chromium-browser", "msedge"),
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 )
 
