@@ -47,7 +47,10 @@ print("Writing {path}")'''
 
 
 def carried_cells(root: Path) -> list[NotebookNode]:
-    """Return the cells that write the package and the study; viewers fold them at first."""
+    """Return the cells that write the package and the study.
+
+    Viewers fold them at first, and nbconvert (from 7.17) leaves their source out of its HTML.
+    """
     study = root / "data" / STUDY_FILE.name
     modules = package_files(root / "src" / "mnist_mlp")
     targets = {file: f"{FOLDER}/{file.relative_to(root).as_posix()}" for file in [*modules, study]}
@@ -61,7 +64,11 @@ def carried_cells(root: Path) -> list[NotebookNode]:
     cells = [nbformat.v4.new_markdown_cell(TEXT), *map(nbformat.v4.new_code_cell, sources)]
     for number, cell in enumerate(cells):
         cell.id = f"carried-{number}"
-        cell.metadata = NotebookNode({"id": cell.id, "jupyter": {"source_hidden": number > 1}})
+        cell.metadata = NotebookNode(
+            id=cell.id,
+            jupyter={"source_hidden": number > 1},
+            transient={"remove_source": True},
+        )
     cells[0].metadata = NotebookNode({"id": "carried-0", "jp-MarkdownHeadingCollapsed": True})
     return cells
 
