@@ -134,7 +134,8 @@ def test_the_file_is_readable_small_and_has_no_outputs(name: str) -> None:
 
 
 def test_an_html_export_leaves_out_the_package_that_the_file_carries() -> None:
-    html, _ = HTMLExporter().from_notebook_node(built("01_scratch_mlp"))
+    exporter = HTMLExporter()  # type: ignore[no-untyped-call]
+    html, _ = exporter.from_notebook_node(built("01_scratch_mlp"))
     text = BeautifulSoup(html, "html.parser").get_text()
     assert colab.TEXT.splitlines()[0].removeprefix("## ") in text
     assert "DATASET" in text  # the notebook's own cells are there
