@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -13,8 +14,11 @@ from nbformat import NotebookNode
 
 from mnist_mlp.notebook import OUTPUT_VARIABLE
 from mnist_tools.files import ReportError, read_notebook
+from mnist_tools.progress import Progress
 
 TIMEOUT = 600  # seconds a cell may run
+Watch = Callable[[int, str], None]
+"""Called with a cell's index when it starts (and "") and with whatever it then prints."""
 
 
 class CellError(ReportError):
@@ -33,7 +37,9 @@ class CellError(ReportError):
 class Client(NotebookClient):
     """A client that knows its cell, and ends a notebook that puts out too much."""
 
-    def __init__(self, nb: NotebookNode, folder: Path, timeout: float, output_limit: float) -> None:
+    def __init__(
+        self, nb: NotebookNode, folder: Path, timeout: float, output_limit: float, watch: Watch
+    ) -> None:
         super().__init__(
             nb,
             timeout=timeout,
@@ -45,11 +51,12 @@ class Client(NotebookClient):
             extra_arguments=["--log-level=ERROR"],  # not the warning about local sockets
             on_cell_start=self._started,
         )
-        self.index = 0  # of the cell that was started last
+        self.index, self.watch = 0, watch  # of the cell that was started last
         self.output_limit, self.size = output_limit, 0
 
     def _started(self, cell: NotebookNode, cell_index: int) -> None:
         self.index = cell_index
+        self.watch(cell_index, "")
 
     def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
         """Keep an output, or end the run so that this process's memory is bounded too."""
@@ -57,6 +64,8 @@ class Client(NotebookClient):
         if self.size > self.output_limit and self.task_poll_for_reply:
             self.task_poll_for_reply.cancel()  # as nbclient does if the kernel died
             raise asyncio.CancelledError
+        if msg["msg_type"] == "stream":
+            self.watch(cell_index, msg["content"]["text"])
         return super().process_message(msg, cell, cell_index)
 
     def reason(self, failure: Exception) -> str:
@@ -76,6 +85,7 @@ def run(
     timeout: float = TIMEOUT,
     memory: float = 0,
     output_limit: float = float("inf"),
+    watch: Watch = lambda index, printed: None,
 ) -> None:
     """Execute a notebook's cells, in place, in a clean kernel.
 
@@ -87,6 +97,7 @@ def run(
     timeout : seconds a cell may run.
     memory : GiB that the kernel may have as data (POSIX only); 0 is no limit.
     output_limit : characters that all cells together may put out.
+    watch : told where the notebook is.
 
     Raises
     ------
@@ -97,7 +108,7 @@ def run(
     """
     for cell in nb.cells:
         cell.metadata.pop("execution", None)  # timestamps that an editor may have left there
-    client = Client(nb, folder, timeout, output_limit)
+    client = Client(nb, folder, timeout, output_limit, watch)
     limited = memory > 0 and os.name == "posix"
     start = {"preexec_fn": partial(limit_memory, memory)} if limited else {}
     try:
@@ -121,7 +132,7 @@ def limit_memory(gib: float) -> None:
 def execute(path: Path, output: Path) -> NotebookNode:
     """Execute a notebook file in its folder and return it; the file is not changed.
 
-    Its figures and results go to the folder ``output``.
+    Its figures and results go to the folder ``output``; how far it is, to the standard output.
 
     Raises
     ------
@@ -129,8 +140,10 @@ def execute(path: Path, output: Path) -> NotebookNode:
         If a cell fails, takes too long or kills the kernel; names the notebook and the cell.
     """
     nb = read_notebook(path)
+    env = os.environ | {OUTPUT_VARIABLE: str(output.resolve())}
     try:
-        run(nb, path.parent, os.environ | {OUTPUT_VARIABLE: str(output.resolve())})
+        with Progress(path.stem, len(nb.cells)) as progress:
+            run(nb, path.parent, env, watch=progress)
     except CellError as error:
         raise ReportError(f"{path.name}, {error}") from error
     return nb

@@ -61,6 +61,14 @@ def test_report_changes_nothing_but_reports_and_tells_the_pages_last(
     assert "PyTorch" in pages[1].read_text(encoding="utf-8")
 
 
+def test_only_one_notebook_is_run_where_it_alone_can_be(root: Path) -> None:
+    write_code(root / "notebooks" / "02_framework_mlp.ipynb", "import no_torch_here")
+    assert main(["report", "--only", "01"]) == 0
+    (page,) = (root / "reports").glob("*.html")
+    html = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+    assert (page.stem, html.select(".others a")) == ("01_scratch_mlp", [])
+
+
 def test_html_executes_nothing(root: Path) -> None:
     write_code(root / "notebooks" / "02_framework_mlp.ipynb", "1 / 0")
     assert main(["html"]) == 0
@@ -90,7 +98,7 @@ def test_failing_cell_is_named_and_nothing_is_written(
     assert contents(root) == before
 
 
-def test_source_hash_follows_code_modules_and_templates_but_no_text(
+def test_source_hash_follows_code_modules_and_templates_but_no_text_and_no_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = tmp_path / "mnist_mlp"
@@ -106,6 +114,8 @@ def test_source_hash_follows_code_modules_and_templates_but_no_text(
 
     files = {"__init__.py": "", "data.md.j2": ""}
     before = hashed(files)
+    places = [f'REPO_URL = "{url}"\nb' for url in ("", "https://github.com/one/two")]
+    assert len({hashed(files, code=code) for code in places}) == 1
     assert hashed(files | {"notes.txt": "no source"}, text="another text") == before
     changed = [files | {"__init__.py": "x = 1"}, files | {"data.md.j2": "{{ x }}"}]
     renamed = {"__init__.py": "", "text.md.j2": ""}
