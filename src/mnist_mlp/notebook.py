@@ -15,6 +15,7 @@ from typing import Any
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
+from mnist_mlp import weights
 from mnist_mlp.data import Dataset
 from mnist_mlp.evaluation import Result
 from mnist_mlp.recipe import Recipe
@@ -122,7 +123,8 @@ def train_side_by_side(
 def publish(implementation: str, dataset: Dataset, relu: Result, lrelu: Result, name: str) -> None:
     """Show both results as an ``application/json`` output and write them to ``name``.json.
 
-    ``recipe`` is that of LReLU: ReLU's differs in alpha = 0 alone.
+    ``recipe`` is that of LReLU: ReLU's differs in alpha = 0 alone. The networks themselves go to
+    ``weights_scratch.npz`` beside ``results_scratch.json``: see ``scratch.load``.
     """
     content = {
         "framework": implementation,
@@ -136,6 +138,10 @@ def publish(implementation: str, dataset: Dataset, relu: Result, lrelu: Result, 
     }
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1)
     save(f"{name}.json", text.encode() + b"\n")
+    networks = weights.to_bytes(
+        implementation, dataset.name, {"ReLU": relu.run, "LReLU": lrelu.run}
+    )
+    save(f"{name.replace('results', 'weights')}.npz", networks)
     display({"application/json": content, "text/plain": f"{name}: ReLU, LReLU"}, raw=True)
 
 

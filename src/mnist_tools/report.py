@@ -18,7 +18,7 @@ from nbformat import NotebookNode
 
 import mnist_mlp
 from mnist_mlp.study import STUDY_FILE
-from mnist_tools import readme
+from mnist_tools import draw, readme
 from mnist_tools.execute import execute
 from mnist_tools.files import (
     NOTEBOOKS,
@@ -119,11 +119,17 @@ def build_pages(sources: list[Path], folder: Path, execute_first: bool) -> None:
         f"{source.stem}.html": read_notebook(source).metadata.get("title", source.stem)
         for source in sources
     }
+    # The committed figures stay as they are.
+    figures = folder / "figures" if execute_first else Path("figures")
+    weights, drawing = figures / "weights_scratch.npz", None
+    if execute_first:
+        weights.unlink(missing_ok=True)  # an earlier run's
     for source, name in zip(sources, titles, strict=True):
-        # The committed figures stay as they are.
-        nb = execute(source, folder / "figures") if execute_first else read_notebook(source)
+        nb = execute(source, figures) if execute_first else read_notebook(source)
+        if drawing is None:  # the first notebook has trained the networks of this page
+            drawing = draw.build(weights, folder, titles)
         others = {other: title for other, title in titles.items() if other != name}
-        write_atomically(folder / name, to_html(nb, others))
+        write_atomically(folder / name, to_html(nb, others | drawing))
         print(folder / name, flush=True)
 
 
