@@ -123,9 +123,9 @@ class Trainer:
         self.optimiser.step(lr)
         return loss
 
-    def logits(self, images: Array) -> Array:
+    def logits(self, images: Array, chunk: int = 1000) -> Array:
         """Return the logits (N, 10) of any number of images, without dropout."""
-        return self.model.logits(images)
+        return self.model.logits(images, chunk)
 
     def evaluate(self, split: Split, chunk: int = 1000) -> Evaluation:
         """Measure mean loss, accuracy and dead units of each hidden layer, without dropout."""

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 from unicodedata import east_asian_width
 
+import numpy as np
 import pytest
 from made_up import dataset, result
 
-from mnist_mlp import notebook
+from mnist_mlp import notebook, scratch
+from mnist_mlp.evaluation import Result
 from mnist_mlp.notebook import OUTPUT_VARIABLE, publish, save, train_side_by_side
 from mnist_mlp.recipe import Recipe
 from mnist_mlp.run import DivergedError, History, OnEpoch, Run
@@ -144,13 +146,32 @@ def test_a_file_is_written_whole_or_not_at_all_and_the_reader_told(
     assert notices[1].startswith("알림: other.png 파일을 저장하지 못했습니다(")
 
 
+def with_weights(made: Result) -> Result:
+    """Return a made-up result whose run has the weights of an untrained network."""
+    parameters = scratch.Trainer(made.run.recipe, 5).parameters
+    return replace(made, run=replace(made.run, parameters=parameters))
+
+
+def test_published_networks_can_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notebook, "display", lambda data, raw: None)
+    monkeypatch.setenv(OUTPUT_VARIABLE, str(tmp_path))
+    relu, lrelu = with_weights(result({})), with_weights(result({}, alpha=0.1))
+    publish("torch", dataset(), relu, lrelu, "results_framework")
+    for name, made in {"ReLU": relu, "LReLU": lrelu}.items():
+        model = scratch.load(tmp_path / "weights_framework.npz", name)
+        np.testing.assert_array_equal(model.affine[1].W, made.run.parameters["W2"])
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("results_framework.json", "weights_framework.npz")
+    }
+
+
 def test_published_results_are_those_of_the_contract(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[dict[str, Any]] = []
     monkeypatch.setattr(notebook, "display", lambda data, raw: shown.append(data))
     monkeypatch.setenv(OUTPUT_VARIABLE, str(tmp_path))
-    relu, lrelu = result({}), result({0: 6}, alpha=0.1)
+    relu, lrelu = with_weights(result({})), with_weights(result({0: 6}, alpha=0.1))
     publish("numpy", dataset(), relu, lrelu, "results_scratch")
     content = shown[0]["application/json"]
     assert json.loads((tmp_path / "results_scratch.json").read_text()) == json.loads(

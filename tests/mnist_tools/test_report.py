@@ -8,6 +8,8 @@ from bs4 import BeautifulSoup
 from made_up_notebook import cell, write_cells, write_code
 
 import mnist_mlp
+from mnist_mlp import weights
+from mnist_mlp.run import Run
 from mnist_tools.files import NOTEBOOKS, read_notebook
 from mnist_tools.report import main, source_hash
 
@@ -59,6 +61,32 @@ def test_report_changes_nothing_but_reports_and_tells_the_pages_last(
         (link,) = html.select(".others a")
         assert page.parent / str(link["href"]) == other
     assert "PyTorch" in pages[1].read_text(encoding="utf-8")
+
+
+def test_both_pages_link_to_the_drawing_page_where_the_first_notebook_has_saved_its_networks(
+    root: Path, trained: dict[str, Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def links() -> list[list[str]]:
+        pages = [Path("reports", f"{name}.html").read_text("utf-8") for name in NOTEBOOKS.values()]
+        soups = [BeautifulSoup(page, "html.parser") for page in pages]
+        return [[str(link["href"]) for link in soup.select(".others a")] for soup in soups]
+
+    saved = root / "trained.npz"
+    saved.write_bytes(weights.to_bytes("numpy", "sklearn-digits", trained))
+    save = f"(folder / 'weights_scratch.npz').write_bytes(Path({str(saved)!r}).read_bytes())"
+    write_code(root / "notebooks" / "01_scratch_mlp.ipynb", f"{ON_DIGITS}\n{save}")
+    first, second = (f"{name}.html" for name in NOTEBOOKS.values())
+    assert main(["report"]) == 0
+    assert links() == [[second, "draw.html"], [first, "draw.html"]]
+    drawing = BeautifulSoup(Path("reports", "draw.html").read_text("utf-8"), "html.parser")
+    assert [str(link["href"]) for link in drawing.select(".others a")] == [first, second]
+    assert str(Path("reports", "draw.html")) in capsys.readouterr().out.splitlines()
+
+    assert main(["html"]) == 0  # nothing was trained: figures/ holds no networks
+    assert links() == [[second], [first]]
+    write_code(root / "notebooks" / "01_scratch_mlp.ipynb", "print('saves nothing')")
+    assert main(["report"]) == 0  # what an earlier run saved is not this run's
+    assert links() == [[second], [first]]
 
 
 def test_html_executes_nothing(root: Path) -> None:

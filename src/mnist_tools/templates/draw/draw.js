@@ -8,16 +8,13 @@ const decode = (text, Type) => new Type(Uint8Array.from(atob(text), (c) => c.cha
 const data = JSON.parse(byId('data').textContent);
 const names = Object.keys(data.networks);  // ReLU, LReLU
 const images = decode(data.images, Uint8Array);  // 784 bytes an example, 0 to 255
+for (const layer of names.flatMap((name) => data.networks[name].layers)) {
+  layer.W = decode(layer.W, Int8Array);
+  layer.scale = decode(layer.scale, Float32Array);
+  layer.b = decode(layer.b, Float32Array);
+}
 
 // ---- the networks
-
-for (const { layers } of Object.values(data.networks)) {
-  for (const layer of layers) {
-    layer.W = decode(layer.W, Int8Array);
-    layer.scale = decode(layer.scale, Float32Array);
-    layer.b = decode(layer.b, Float32Array);
-  }
-}
 
 // y = x W + b for one image; row i of W is the 8-bit numbers times scale[i].
 function affine({ W, scale, b }, x) {
@@ -96,8 +93,10 @@ function normalised(strokes) {
 // ---- the page
 
 const board = byId('board').getContext('2d');
+const nothing = byId('answer').textContent;
 let strokes = [];
 let example = null;  // the button of a chosen example, which strokes are added to as they are
+let current = null;  // the stroke that is being drawn
 
 const pixelsOf = (button) => {
   const start = 784 * button.dataset.example;
@@ -146,8 +145,9 @@ function show(speak = true) {
     });
     return `${data.networks[name].label}: ${best} (${pixels && percent(probabilities[best])})`;
   });
-  const truth = example ? `${example.getAttribute('aria-label')}. ` : '';
-  if (speak) byId('answer').textContent = pixels ? truth + said.join(', ') : byId('answer').dataset.empty;
+  const added = strokes.length ? '에 덧그림' : '';
+  const truth = example ? `예시(${example.getAttribute('aria-label')})${added}. ` : '';
+  if (speak) byId('answer').textContent = pixels ? truth + said.join(', ') : nothing;
 }
 
 function choose(button) {
@@ -160,23 +160,22 @@ const place = (event) => {
   const box = board.canvas.getBoundingClientRect();
   return [event.clientX - box.left, event.clientY - box.top].map((v) => (v * SIDE) / box.width);
 };
-let drawing = false;
 board.canvas.addEventListener('pointerdown', (event) => {
   if (!event.isPrimary || event.button !== 0) return;
   board.canvas.setPointerCapture(event.pointerId);
-  drawing = true;
-  strokes.push([place(event)]);
+  current = [place(event)];
+  strokes.push(current);
   show(false);
 });
 board.canvas.addEventListener('pointermove', (event) => {
-  if (!drawing || !event.isPrimary) return;
-  strokes.at(-1).push(place(event));
+  if (!current || !event.isPrimary) return;
+  current.push(place(event));
   show(false);
 });
 for (const end of ['pointerup', 'pointercancel']) {
   board.canvas.addEventListener(end, (event) => {
     if (!event.isPrimary) return;
-    drawing = false;
+    current = null;
     show();
   });
 }
@@ -184,17 +183,17 @@ byId('undo').addEventListener('click', () => {
   if (!strokes.pop()) choose(null);
   show();
 });
-byId('clear').addEventListener('click', () => {
+
+function start(button) {
   strokes = [];
-  choose(null);
+  choose(button);
   show();
-});
+}
+byId('clear').addEventListener('click', () => start(null));
 document.querySelectorAll('[data-example]').forEach((button) => {
   paint(button.querySelector('canvas'), pixelsOf(button));
   button.addEventListener('click', () => {
-    strokes = [];
-    choose(button);
-    show();
+    start(button);
     board.canvas.scrollIntoView({ block: 'nearest' });
   });
 });
