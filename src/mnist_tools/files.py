@@ -71,10 +71,13 @@ def prepare() -> None:
 
 
 def exit_code(work: Callable[[], None]) -> int:
-    """Do a command's work; return 0, or say which expected error ended it and return 1."""
+    """Do a command's work; return 0, or say what ended it: 1 an expected error, 130 Ctrl-C."""
     prepare()
     try:
         work()
+    except KeyboardInterrupt:
+        print("중단했습니다. 그때까지 저장한 파일은 그대로 있습니다.", file=sys.stderr)
+        return 130
     except (ReportError, StudyError, DatasetError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
