@@ -132,5 +132,6 @@ def execute(path: Path, output: Path) -> NotebookNode:
     try:
         run(nb, path.parent, os.environ | {OUTPUT_VARIABLE: str(output.resolve())})
     except CellError as error:
-        raise ReportError(f"{path.name}, {error}") from error
+        why = ": most likely the memory was full" if "Kernel died" in error.reason else ""
+        raise ReportError(f"{path.name}, {error}{why}") from error
     return nb

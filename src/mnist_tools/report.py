@@ -152,11 +152,20 @@ def execute_in_place(sources: list[Path]) -> None:
                     f"the notebooks ran on {data}, not on MNIST, and were left as they are: put "
                     "the four files into data/ or set MNIST_DIR (`make report` runs on any data)"
                 )
-        shutil.copytree(output, "figures", dirs_exist_ok=True)
+        replace_files(Path(output), Path("figures"))
     for source, nb in executed.items():
         write_atomically(source, nbformat.writes(nb) + "\n")
         print(source)
     readme.update(Path())
+
+
+def replace_files(source: Path, target: Path) -> None:
+    """Copy files beside those that they replace, then rename all: a full disk changes none."""
+    target.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target, prefix=".") as beside:
+        shutil.copytree(source, beside, dirs_exist_ok=True)
+        for file in Path(beside).iterdir():
+            os.replace(file, target / file.name)
 
 
 if __name__ == "__main__":

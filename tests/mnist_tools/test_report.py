@@ -1,7 +1,10 @@
 """The command line: two tiny notebooks in a made-up repository."""
 
+import errno
 import shutil
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bs4 import BeautifulSoup
@@ -115,6 +118,30 @@ def test_failing_cell_is_named_and_nothing_is_written(
     message = capsys.readouterr().err
     assert "01_scratch_mlp.ipynb, cell 2 of 3 (id cell-1) failed" in message
     assert "ZeroDivisionError" in message
+    assert contents(root) == before
+
+
+def test_a_full_disk_leaves_every_figure_and_notebook_as_it_was(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["notebooks"]) == 0
+    before = contents(root)
+    write_code(root / "notebooks" / "01_scratch_mlp.ipynb", "print('changed')")
+    before |= contents(root / "notebooks")
+    copy = shutil.copy2
+
+    def full(source: str, target: str, **how: Any) -> None:
+        copy(source, target, **how)
+        Path(target).write_bytes(b"")
+        raise OSError(errno.ENOSPC, "No space left on device", target)
+
+    copytree = partial(shutil.copytree, copy_function=full)
+    monkeypatch.setattr(shutil, "copytree", copytree)
+    capsys.readouterr()
+    assert main(["notebooks"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "No space left on device" in line
+    assert "results_framework.json" in line
     assert contents(root) == before
 
 
