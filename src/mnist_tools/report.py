@@ -163,9 +163,9 @@ def replace_files(source: Path, target: Path) -> None:
     """Copy files beside those that they replace, then rename all: a full disk changes none."""
     target.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target, prefix=".") as beside:
-        shutil.copytree(source, beside, dirs_exist_ok=True)
-        for file in Path(beside).iterdir():
-            os.replace(file, target / file.name)
+        copies = [Path(shutil.copy(file, beside)) for file in source.iterdir()]
+        for copy in copies:
+            os.replace(copy, target / copy.name)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,7 @@
 
 import errno
 import shutil
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from bs4 import BeautifulSoup
@@ -128,15 +126,12 @@ def test_a_full_disk_leaves_every_figure_and_notebook_as_it_was(
     before = contents(root)
     write_code(root / "notebooks" / "01_scratch_mlp.ipynb", "print('changed')")
     before |= contents(root / "notebooks")
-    copy = shutil.copy2
 
-    def full(source: str, target: str, **how: Any) -> None:
-        copy(source, target, **how)
-        Path(target).write_bytes(b"")
-        raise OSError(errno.ENOSPC, "No space left on device", target)
+    def full(source: Path, target: str) -> None:
+        (Path(target) / source.name).write_bytes(b"")
+        raise OSError(errno.ENOSPC, "No space left on device", str(source))
 
-    copytree = partial(shutil.copytree, copy_function=full)
-    monkeypatch.setattr(shutil, "copytree", copytree)
+    monkeypatch.setattr(shutil, "copy", full)
     capsys.readouterr()
     assert main(["notebooks"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
