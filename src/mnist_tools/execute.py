@@ -145,5 +145,6 @@ def execute(path: Path, output: Path) -> NotebookNode:
         with Progress(path.stem, len(nb.cells)) as progress:
             run(nb, path.parent, env, watch=progress)
     except CellError as error:
-        raise ReportError(f"{path.name}, {error}") from error
+        why = ": most likely the memory was full" if "Kernel died" in error.reason else ""
+        raise ReportError(f"{path.name}, {error}{why}") from error
     return nb

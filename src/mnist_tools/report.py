@@ -18,7 +18,7 @@ from nbformat import NotebookNode
 
 import mnist_mlp
 from mnist_mlp.study import STUDY_FILE
-from mnist_tools import links, readme
+from mnist_tools import draw, links, readme
 from mnist_tools.execute import execute
 from mnist_tools.files import (
     NOTEBOOKS,
@@ -125,13 +125,19 @@ def build_pages(sources: list[Path], folder: Path, execute_first: bool) -> None:
         f"{source.stem}.html": read_notebook(source).metadata.get("title", source.stem)
         for source in sources
     }
+    # The committed figures stay as they are.
+    figures = folder / "figures" if execute_first else Path("figures")
+    weights, drawing = figures / "weights_scratch.npz", None
+    if execute_first:
+        weights.unlink(missing_ok=True)  # an earlier run's
     written = []
     try:
         for source, name in zip(sources, titles, strict=True):
-            # The committed figures stay as they are.
-            nb = execute(source, folder / "figures") if execute_first else read_notebook(source)
+            nb = execute(source, figures) if execute_first else read_notebook(source)
+            if drawing is None:  # the first notebook has trained the networks of this page
+                drawing = draw.build(weights, folder, titles)
             others = {other: title for other, title in titles.items() if other != name}
-            write_atomically(folder / name, to_html(nb, others))
+            write_atomically(folder / name, to_html(nb, others | drawing))
             written.append(folder / name)
     finally:
         for page in written:
@@ -157,11 +163,20 @@ def execute_in_place(sources: list[Path]) -> None:
                     f"the notebooks ran on {data}, not on MNIST, and were left as they are: put "
                     "the four files into data/ or set MNIST_DIR (`make report` runs on any data)"
                 )
-        shutil.copytree(output, "figures", dirs_exist_ok=True)
+        replace_files(Path(output), Path("figures"))
     for source, nb in executed.items():
         write_atomically(source, nbformat.writes(nb) + "\n")
         print(source)
     readme.update(Path())
+
+
+def replace_files(source: Path, target: Path) -> None:
+    """Copy files beside those that they replace, then rename all: a full disk changes none."""
+    target.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target, prefix=".") as beside:
+        copies = [Path(shutil.copy(file, beside)) for file in source.iterdir()]
+        for copy in copies:
+            os.replace(copy, target / copy.name)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ ORDER = """
 __init__
 download recipe
 data run
-draws
+draws weights
 layers
 scratch framework
 checks
