@@ -201,17 +201,11 @@ def page(file: Path, dataset: Dataset, runs: Sequence[StoredRun], others: Mappin
     groups = numbered({kind: indices[:MOST] for kind, indices in chosen.items()}, labels)
     shown = [index for indices in chosen.values() for index in indices[:MOST]]
     pixels = np.rint(255 * np.concatenate([images[shown], scribbles])).astype(np.uint8)
-    content = {
-        "networks": {
-            name: network_data(models[name], recipe.alpha, recipe.label)
-            for name, recipe in recipes.items()
-        },
-        "images": packed(pixels),
-    }
+    networks = {n: network_data(models[n], r.alpha, r.label) for n, r in recipes.items()}
     return rendered(
-        data=json.dumps(content),
+        data=json.dumps({"networks": networks, "images": packed(pixels)}),
         others=others,
-        networks=content["networks"],
+        networks=networks,
         groups=groups,
         counts={kind: len(indices) for kind, indices in chosen.items()},
         dataset=dataset.name,
