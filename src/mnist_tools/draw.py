@@ -83,6 +83,20 @@ def rounded(model: scratch.MLP) -> scratch.MLP:
     return model
 
 
+def kept_answers(small: scratch.MLP, images: NDArray[np.float32], logits: NDArray[Any]) -> int:
+    """Count the images that a rounded network reads as the original, whose logits are given.
+
+    Raises
+    ------
+    ReportError
+        If it changes more than ``CHANGED`` answers.
+    """
+    kept = int(np.sum(small.predict(images) == logits.argmax(axis=1)))
+    if len(images) - kept > CHANGED:
+        raise ReportError(f"8-bit weights keep only {kept:,} of {len(images):,} answers")
+    return kept
+
+
 def packed(values: NDArray[Any]) -> str:
     """Return an array's bytes, little-endian, in base64."""
     return base64.b64encode(values.astype(values.dtype.newbyteorder("<")).tobytes()).decode()
@@ -180,29 +194,18 @@ def page(file: Path, dataset: Dataset, runs: Sequence[StoredRun], others: Mappin
     small = {name: rounded(model) for name, model in models.items()}
     images, labels = dataset.test.images, dataset.test.labels
     logits = {name: model.logits(images) for name, model in models.items()}
-    agree = {
-        name: int(np.sum(small[name].predict(images) == logits[name].argmax(axis=1)))
-        for name in NAMES
-    }
-    if len(labels) - min(agree.values()) > CHANGED:
-        raise ReportError(f"8-bit weights keep too few of {len(labels):,} answers: {agree}")
+    agree = {name: kept_answers(small[name], images, logits[name]) for name in NAMES}
     never, n_networks = never_read(runs) if dataset.name == "mnist" else (None, 0)
     chosen = chosen_images(logits, labels, never)
     scribbles = np.array([scribble(points) for points in SCRIBBLES.values()], np.float32)
     groups = numbered({kind: indices[:MOST] for kind, indices in chosen.items()}, labels)
     shown = [index for indices in chosen.values() for index in indices[:MOST]]
     pixels = np.rint(255 * np.concatenate([images[shown], scribbles])).astype(np.uint8)
-    content = {
-        "networks": {
-            name: network_data(models[name], recipe.alpha, recipe.label)
-            for name, recipe in recipes.items()
-        },
-        "images": packed(pixels),
-    }
+    networks = {n: network_data(models[n], r.alpha, r.label) for n, r in recipes.items()}
     return rendered(
-        data=json.dumps(content),
+        data=json.dumps({"networks": networks, "images": packed(pixels)}),
         others=others,
-        networks=content["networks"],
+        networks=networks,
         groups=groups,
         counts={kind: len(indices) for kind, indices in chosen.items()},
         dataset=dataset.name,

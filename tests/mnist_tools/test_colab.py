@@ -90,7 +90,7 @@ def test_runs_alone_on_the_embedded_digits(name: str, empty: Path) -> None:
     assert "\ndef fit(" in text  # show_source reads what was written
     assert "신뢰구간" in text  # the study was found
     figures = {path.suffix for path in (empty / colab.FOLDER / "figures").iterdir()}
-    assert figures == {".png", ".json"}
+    assert figures == {".png", ".json", ".npz"}
     for original in [*package_files(ROOT / "src" / "mnist_mlp"), STUDY_FILE]:
         written = empty / colab.FOLDER / original.relative_to(ROOT)
         assert written.read_bytes() == original.read_bytes(), original
