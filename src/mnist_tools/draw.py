@@ -19,7 +19,7 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_mlp import scratch, study, weights
+from mnist_mlp import findings, scratch, study, weights
 from mnist_mlp.data import Dataset, DatasetError, load
 from mnist_mlp.evaluation import log_probabilities, top_k_per_class
 from mnist_mlp.layers import Affine
@@ -124,11 +124,11 @@ class Example:
 
 
 def chosen_images(
-    logits: Mapping[str, NDArray[Any]], labels: NDArray[np.int64], never: Sequence[int] | None
+    logits: Mapping[str, NDArray[Any]], labels: NDArray[np.int64], never: Iterable[int] | None
 ) -> dict[str, list[int]]:
     """Choose test images: the best of each class, those that one network alone reads, and nobody.
 
-    ``never`` are those that no network of the study reads; None if these were no MNIST images.
+    ``never`` are those that no network of the study reads; None if there are no such networks.
     """
     relu, lrelu = (logits[name].argmax(axis=1) == labels for name in NAMES)
     best = {name: top_k_per_class(logits[name], labels) for name in NAMES}
@@ -139,12 +139,6 @@ def chosen_images(
         "LReLU": np.flatnonzero(lrelu & ~relu).tolist(),
         "nobody": np.flatnonzero(~relu & ~lrelu).tolist() if never is None else list(never),
     }
-
-
-def never_read(runs: Iterable[StoredRun]) -> tuple[list[int], int]:
-    """Return the MNIST test images that every run with stored errors misreads, and their number."""
-    errors = [set(run.errors) for run in runs if run.errors]
-    return sorted(set.intersection(*errors)), len(errors)
 
 
 STEPS = np.linspace(0, 1, 60)[:, None]
@@ -195,8 +189,9 @@ def page(file: Path, dataset: Dataset, runs: Sequence[StoredRun], others: Mappin
     images, labels = dataset.test.images, dataset.test.labels
     logits = {name: model.logits(images) for name, model in models.items()}
     agree = {name: kept_answers(small[name], images, logits[name]) for name in NAMES}
-    never, n_networks = never_read(runs) if dataset.name == "mnist" else (None, 0)
-    chosen = chosen_images(logits, labels, never)
+    again = findings.repeats(runs, "numpy", dataset.name, recipes)
+    never = findings.never_read(again, {}) if again else {"always": None, "networks": 0}
+    chosen = chosen_images(logits, labels, never["always"])
     scribbles = np.array([scribble(points) for points in SCRIBBLES.values()], np.float32)
     groups = numbered({kind: indices[:MOST] for kind, indices in chosen.items()}, labels)
     shown = [index for indices in chosen.values() for index in indices[:MOST]]
@@ -209,7 +204,7 @@ def page(file: Path, dataset: Dataset, runs: Sequence[StoredRun], others: Mappin
         groups=groups,
         counts={kind: len(indices) for kind, indices in chosen.items()},
         dataset=dataset.name,
-        study_networks=n_networks,
+        study_networks=never["networks"],
         sure={name: sure_answers(model, scribbles) for name, model in small.items()},
         agree=agree,
         n_test=len(labels),

@@ -13,7 +13,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from bs4 import BeautifulSoup
 from chromium import needs_chromium
-from made_up import study_runs
+from made_up import stored_run
 from playwright.sync_api import Browser, Page
 from scipy import ndimage
 
@@ -22,6 +22,7 @@ from mnist_mlp.data import Dataset, Split, load
 from mnist_mlp.evaluation import log_probabilities
 from mnist_mlp.recipe import Recipe
 from mnist_mlp.run import Run
+from mnist_mlp.study import Task
 from mnist_tools import draw
 from mnist_tools.files import ReportError
 
@@ -157,11 +158,23 @@ def test_the_examples_are_what_their_headings_say(
     assert shown["아무도 맞히지 못한 이미지"] == nobody != []
 
 
-def test_on_mnist_nobody_means_every_network_of_the_study(runs: dict[str, Run]) -> None:
-    errors = [{5: (5, 6), 9: (4, 9)}, {9: (4, 7), 30: (1, 7)}]
-    stored = study_runs()[:3]
-    stored = [replace(run, errors=e) for run, e in zip(stored, [*errors, {}], strict=True)]
-    assert draw.never_read(stored) == ([9], 2)  # the third was not asked: it holds no errors
+def test_nobody_means_the_networks_of_the_same_training_where_the_study_has_some(
+    site: Path, dataset: Dataset, runs: dict[str, Run]
+) -> None:
+    made = [
+        replace(
+            stored_run(Task("numpy", run.recipe, seed, dataset.name)),
+            errors={4: (4, 9), 8 + seed: (8, 1)},
+        )
+        for run in runs.values()
+        for seed in range(2)
+    ]
+    html = draw.page(site / "weights_scratch.npz", dataset, made, OTHERS)
+    page = BeautifulSoup(html, "html.parser")
+    (heading,) = [h for h in page.select("h3") if h.text == "아무도 맞히지 못한 이미지"]
+    about, gallery = heading.find_all_next(["p", "div"])[:2]
+    assert "망 4개가 모두 틀린 1장" in about.get_text(" ", strip=True)
+    assert [b["aria-label"] for b in gallery.select("button")][0].endswith("4번")  # type: ignore[index]
 
 
 def test_a_scribble_is_made_as_mnist_was() -> None:
