@@ -37,9 +37,9 @@ class CellError(ReportError):
 class Client(NotebookClient):
     """A client that knows its cell, and ends a notebook that puts out too much."""
 
-    def __init__(
-        self, nb: NotebookNode, folder: Path, timeout: float, output_limit: float, watch: Watch
-    ) -> None:
+    watch: Watch | None = None
+
+    def __init__(self, nb: NotebookNode, folder: Path, timeout: float, output_limit: float) -> None:
         super().__init__(
             nb,
             timeout=timeout,
@@ -51,12 +51,13 @@ class Client(NotebookClient):
             extra_arguments=["--log-level=ERROR"],  # not the warning about local sockets
             on_cell_start=self._started,
         )
-        self.index, self.watch = 0, watch  # of the cell that was started last
+        self.index = 0  # of the cell that was started last
         self.output_limit, self.size = output_limit, 0
 
     def _started(self, cell: NotebookNode, cell_index: int) -> None:
         self.index = cell_index
-        self.watch(cell_index, "")
+        if self.watch:
+            self.watch(cell_index, "")
 
     def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
         """Keep an output, or end the run so that this process's memory is bounded too."""
@@ -64,7 +65,7 @@ class Client(NotebookClient):
         if self.size > self.output_limit and self.task_poll_for_reply:
             self.task_poll_for_reply.cancel()  # as nbclient does if the kernel died
             raise asyncio.CancelledError
-        if msg["msg_type"] == "stream":
+        if self.watch and msg["msg_type"] == "stream":
             self.watch(cell_index, msg["content"]["text"])
         return super().process_message(msg, cell, cell_index)
 
@@ -85,7 +86,7 @@ def run(
     timeout: float = TIMEOUT,
     memory: float = 0,
     output_limit: float = float("inf"),
-    watch: Watch = lambda index, printed: None,
+    watch: Watch | None = None,
 ) -> None:
     """Execute a notebook's cells, in place, in a clean kernel.
 
@@ -108,7 +109,8 @@ def run(
     """
     for cell in nb.cells:
         cell.metadata.pop("execution", None)  # timestamps that an editor may have left there
-    client = Client(nb, folder, timeout, output_limit, watch)
+    client = Client(nb, folder, timeout, output_limit)
+    client.watch = watch
     limited = memory > 0 and os.name == "posix"
     start = {"preexec_fn": partial(limit_memory, memory)} if limited else {}
     try:
