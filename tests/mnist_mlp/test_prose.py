@@ -256,7 +256,7 @@ SENTENCES = [
     ("a tie", "a_confusion", "p값은 1.000이다"),
     ("a tie", "a_confusion", "두 망이 맞힌 장수가 같다"),
     ("a tie", "a_confusion", "ReLU에서 가장 잦은 혼동은 0→6(1장)이다. LReLU에서"),
-    ("a clear winner", "a_confusion", "ReLU가 12장 더 맞혔다(−6.00%p)"),
+    ("a clear winner", "a_confusion", "ReLU가 12장 더 맞혔다(정확도 ReLU 100.00%, LReLU 94.00%)"),
     ("a clear winner", "a_confusion", "p값은 0.001 미만이다. 유의수준"),
     ("a clear winner", "a_confusion", "오류율이 다르다고 볼 근거가 있다"),
     ("nothing learned", "a_confusion", "정확도가 50%를 넘지 않는 망이 있어(ReLU 40.00%"),
