@@ -21,13 +21,16 @@ class ReportError(Exception):
 
 
 def read_notebook(path: Path) -> NotebookNode:
-    """Read a notebook file, or raise :class:`ReportError`; every cell has an id."""
+    """Read a notebook file, or raise :class:`ReportError`; every cell has an id of its own."""
     try:
-        nb: NotebookNode = nbformat.read(path, as_version=4)
-        if nb.nbformat_minor < 5:  # what Colab writes
-            nb.nbformat_minor = 5
-            for number, cell in enumerate(nb.cells, start=1):
-                cell.setdefault("id", f"cell-{number}")
+        stored = nbformat.reader.reads(path.read_text(encoding="utf-8"))
+        nb: NotebookNode = nbformat.convert(stored, 4)
+        known: set[str | None] = {None}
+        for number, cell in enumerate(nb.cells, start=1):
+            if cell.get("id") in known:  # Colab writes none, and an editor may copy one
+                cell["id"] = f"cell-{number}"
+            known.add(cell["id"])
+        nb.nbformat_minor = max(nb.nbformat_minor, 5)
         nbformat.validate(nb)
     except Exception as error:  # nbformat raises many types for what is no notebook
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -43,9 +46,12 @@ def package_files(package: Path) -> list[Path]:
 def write_atomically(path: Path, text: str) -> None:
     """Write a temporary file and rename it, so that a crash never leaves half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # a name for each process
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def replace_section(path: Path, name: str, body: str) -> None:
