@@ -5,6 +5,7 @@ runs by label, ReLU first: ``{"ReLU": [seed 0, seed 1, ...], "LReLU(0.1)": [...]
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations, pairwise
 from typing import Any
@@ -14,14 +15,16 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from mnist_mlp import study
-from mnist_mlp.evaluation import Interval, Result, mean_interval
+from mnist_mlp.evaluation import Interval, Result, bootstrap_interval, mean_interval
 from mnist_mlp.facts import Facts, ending
+from mnist_mlp.recipe import Recipe
 from mnist_mlp.study import StoredRun
 
 Groups = Mapping[str, Sequence[StoredRun]]
 Values = dict[str, NDArray[np.float64]]
 """By label, a value a seed."""
 MAJORITY = 1348 / 12000  # of MNIST's validation images in class 1, in every stratified split
+TEST_IMAGES = 10_000  # MNIST's
 GOAL = 0.97  # validation accuracy whose epoch tells how fast a network learns
 
 
@@ -58,6 +61,134 @@ def live(results: Iterable[Result], stored: Iterable[StoredRun | None]) -> Facts
     return {"gap": max(gaps) if len(gaps) == len(pairs) else None}
 
 
+def repeats(
+    runs: Sequence[StoredRun], implementation: str, dataset: str, recipes: Mapping[str, Recipe]
+) -> dict[str, list[StoredRun]]:
+    """Return the stored runs of just these trainings by name, each with the same seeds.
+
+    ``recipes`` has those of "ReLU" and "LReLU". Empty where the study does not have both.
+    """
+    found = {
+        name: [r for r in runs if (r.implementation, r.dataset, r.recipe) == training]
+        for name, recipe in recipes.items()
+        for training in [(implementation, dataset, recipe)]
+    }
+    pair = study.same_seeds(found["ReLU"], found["LReLU"])
+    return dict(zip(found, pair, strict=True)) if len(pair[0]) > 1 else {}
+
+
+def classes_over_seeds(groups: Groups) -> Facts:
+    """Compare two networks' errors by class over seeds, all ten classes at once (Bonferroni)."""
+    if not groups:
+        return {"n": 0, "classes": []}
+    relu, lrelu = groups.values()
+    by_class = np.subtract(class_errors(lrelu), class_errors(relu), dtype=float)
+    classes = [mean_interval(by_class[:, digit], 1 - 0.05 / 10) for digit in range(10)]
+    usual = {name: usual_confusions(group) for name, group in groups.items()}
+    return {
+        "n": len(relu),
+        "classes": classes,
+        "shown_classes": [digit for digit, gap in enumerate(classes) if gap.excludes_zero],
+        "usual": usual,
+        "explained": all(
+            {(4, 9), (7, 2), (5, 3)} <= {u[:2] for u in known} for known in usual.values()
+        ),
+        "answers": answers(relu, lrelu),
+    }
+
+
+def usual_confusions(group: Sequence[StoredRun], k: int = 4) -> list[tuple[int, int, float]]:
+    """Return the k most frequent (true class, answer, mean number of images a run)."""
+    counts = Counter(pair for run in group for pair in run.errors.values())
+    return [(true, answer, n / len(group)) for (true, answer), n in counts.most_common(k)]
+
+
+def never_read(groups: Groups, others: Groups) -> Facts:
+    """Return the test images that every stored network misreads, and how often others do.
+
+    ``always``: ``{image: (true class, usual answer, its share of the networks)}``.
+    """
+    networks = [run for group in groups.values() for run in group]
+    others_ = [run for group in others.values() for run in group]
+    ever = set().union(*(run.errors for run in networks))
+    images = sorted(image for image in ever if all(image in run.errors for run in networks))
+    always = {}
+    for image in images:
+        answers = Counter(run.errors[image][1] for run in networks)
+        answer, n = answers.most_common(1)[0]
+        always[image] = (networks[0].errors[image][0], answer, n / len(networks))
+    return {
+        "always": always,
+        "networks": len(networks),
+        "ever": len(ever),
+        "unanimous": sum(share == 1 for _, _, share in always.values()),
+        "others": len(others_),
+        "others_too": sum(all(image in run.errors for run in others_) for image in images),
+        "seeds": len(next(iter(groups.values()))),
+    }
+
+
+def top_over_seeds(groups: Groups) -> Facts:
+    """Say of the best images which network is surer, and how many both choose, over seeds."""
+    if not groups:
+        return {"n": 0}
+    relu, lrelu = groups.values()
+    best = [
+        np.array([[rank[0] for rank in top3_scores(run)] for run in group])
+        for group in (relu, lrelu)
+    ]
+    surer = (best[0] > best[1]).sum(axis=1)  # classes, by seed
+    return {
+        "n": len(relu),
+        "relu_surer": float(surer.mean()),
+        "most": int(np.sum(surer > 5)),
+        "both": by_chance(shared_images, relu, lrelu),
+    }
+
+
+def curves_over_seeds(groups: Groups) -> Facts:
+    """Return the loss curves of two networks over seeds, and their differences by epoch."""
+    if not groups:
+        return {"n": 0}
+    curves = {
+        split: {
+            name: np.array([getattr(kept(run, "history"), f"{split}_loss") for run in group])
+            for name, group in groups.items()
+        }
+        for split in ("train", "validation")
+    }
+    gaps = curves["validation"]["LReLU"] - curves["validation"]["ReLU"]
+    return curves | {
+        "n": len(gaps),
+        "gaps": [mean_interval(gap) for gap in gaps.T],
+        "train_gap": mean_interval((curves["train"]["LReLU"] - curves["train"]["ReLU"])[:, -1]),
+    }
+
+
+def other_images(groups: Groups) -> Facts:
+    """Return the difference of test accuracies, LReLU minus ReLU, in two senses of "again".
+
+    ``seeds``: other seeds, the same test images; ``both``: other seeds and other test images.
+    """
+    pairs = list(zip(*groups.values(), strict=True))
+    images = sorted(set().union(*(run.errors for pair in pairs for run in pair)))
+    gaps = [[(i in relu.errors) - (i in lrelu.errors) for i in images] for relu, lrelu in pairs]
+    return {
+        "seeds": mean_interval([lrelu.test_accuracy - relu.test_accuracy for relu, lrelu in pairs]),
+        "both": bootstrap_interval(np.array(gaps, float), TEST_IMAGES),
+        "wins": sum(lrelu.test_accuracy > relu.test_accuracy for relu, lrelu in pairs),
+    }
+
+
+def asked(runs: Sequence[StoredRun], implementation: str, label: str) -> Facts:
+    """Return what the study says about the reader's own slope; ``found`` None: nothing."""
+    recipe = study.COMPARED[implementation].get(label)
+    groups = recipe and repeats(
+        runs, implementation, "mnist", {"ReLU": study.CHOSEN, "LReLU": recipe}
+    )
+    return {"slope": label, "found": other_images(groups) if groups else None}
+
+
 def comparison(runs: Sequence[StoredRun], implementation: str) -> Facts:
     """Compare the activations over all seeds: accuracy, losses, first epoch, dead units."""
     groups = all_seeds(runs, implementation)
@@ -65,12 +196,20 @@ def comparison(runs: Sequence[StoredRun], implementation: str) -> Facts:
     return {
         "groups": groups,
         "test": measure(groups, "test_accuracy"),
-        "validation": measure(groups, "validation_accuracy"),
         "first": measure(groups, "first_validation_accuracy"),
+        "train_loss": measure(groups, "train_loss"),
+        "validation_loss": measure(groups, "validation_loss"),
         "test_loss": measure(groups, "test_loss"),
+        "looked": len(study.FIRST_LOOK),
         "differences": accuracy,
         "accuracy": intervals(accuracy),
         "together": intervals(accuracy, 1 - 0.05 / len(accuracy)),  # Bonferroni
+        "images": {
+            label: other_images({"ReLU": relu, label: lrelu})
+            for label in accuracy
+            for relu, lrelu in [study.same_seeds(groups["ReLU"], groups[label])]
+        },
+        "loss_differences": differences(groups, "test_loss"),
         "losses": intervals(differences(groups, "test_loss")),
         "train_losses": intervals(differences(groups, "train_loss")),
         "validation_losses": intervals(differences(groups, "validation_loss")),
@@ -111,6 +250,15 @@ def confidence(groups: Groups) -> Facts:
         "new": intervals(differences(new, "test_loss"))["LReLU(0.1)"],
         "first_loss": float(measure(first, "test_loss")["ReLU"].mean()),
         "new_loss": float(measure(new, "test_loss")["ReLU"].mean()),
+        "shares": {
+            label: (float(right.mean()), float(wrong.mean()))
+            for label, right, wrong in zip(
+                pair,
+                measure(pair, right_share).values(),
+                measure(pair, wrong_share).values(),
+                strict=True,
+            )
+        },
     }
 
 
@@ -183,12 +331,11 @@ def recipe_search(runs: Sequence[StoredRun]) -> Facts:
     lrelu = measure(study.by_label(runs, "numpy", study.FINALISTS), "validation_accuracy")
     both = {name: (relu[name] + values) / 2 for name, values in lrelu.items()}
     finalists = sorted(lrelu, key=lambda name: -both[name].mean())
-    gains = {
-        after: mean_interval(steps[after] - steps[before]) for before, after in pairwise(steps)
-    }
+    gains = {after: steps[after] - steps[before] for before, after in pairwise(steps)}
     return {
         "steps": steps,
         "gains": gains,
+        "gained": intervals(gains),
         "total": mean_interval(steps["+ dropout"] - steps["SGD"]),
         "chosen": study.CHOSEN,
         "relu": relu,
@@ -225,6 +372,7 @@ def survivors(group: Sequence[StoredRun]) -> Facts:
     return {
         "runs": len(group),
         "diverged": len(group) - len(finished),
+        "lost": np.zeros(len(group) - len(finished)),
         "accuracies": accuracies,
         "median": float(np.median(accuracies)) if finished else math.nan,
         "stuck": int(np.sum(accuracies == MAJORITY)),
@@ -361,6 +509,12 @@ def claims(runs: Sequence[StoredRun], implementation: str, label: str) -> Facts:
         "relu_classes": int(np.sum(by_class.mean(axis=0) > 0)),
         "lrelu_classes": int(np.sum(by_class.mean(axis=0) < 0)),
         "shown_classes": [digit for digit, gap in enumerate(corrected) if gap.excludes_zero],
+        "class_gaps": corrected,
+        "widest": int(np.abs(by_class.mean(axis=0)).argmax()),
+        "wins": int(np.sum(differences(pair, "test_accuracy")[label] > 0)),
+        "loss_gaps": {
+            epoch: mean_interval(differences(pair, loss_at(epoch))[label]) for epoch in (2, 10, 20)
+        },
         "lowest": float(scores.min()),
         "gap": float(np.abs(gaps).max()),
         "within": sum(float(np.abs(gap).max()) < 1e-7 for gap in gaps),
@@ -371,6 +525,8 @@ def claims(runs: Sequence[StoredRun], implementation: str, label: str) -> Facts:
         "settled_later": mean_interval(settled["lrelu"] - settled["relu"]),
         "loss_before": mean_interval(differences(pair, loss_at(0))[label]),
         "loss_first": mean_interval(differences(pair, loss_at(1))[label]),
+        "train_loss_before": mean_interval(differences(pair, loss_at(0, "train"))[label]),
+        "train_loss_first": mean_interval(differences(pair, loss_at(1, "train"))[label]),
         "first": measure(pair, "first_validation_accuracy"),
         "dead": float(np.mean([r.dead_units for r in groups["ReLU"]], axis=0).max()),
     }
@@ -394,9 +550,9 @@ def elsewhere(runs: Sequence[StoredRun]) -> Facts:
     }
 
 
-def loss_at(epoch: int) -> Callable[[StoredRun], float]:
-    """Return what reads the validation loss of an epoch from a run."""
-    return lambda run: float(kept(run, "history").validation_loss[epoch])
+def loss_at(epoch: int, split: str = "validation") -> Callable[[StoredRun], float]:
+    """Return what reads the loss of an epoch from a run."""
+    return lambda run: float(getattr(kept(run, "history"), f"{split}_loss")[epoch])
 
 
 def class_errors(group: Sequence[StoredRun]) -> NDArray[np.int64]:

@@ -59,13 +59,20 @@ def points(difference: float, digits: int = 2) -> str:
 
 def interval(value: Interval) -> str:
     """Write a mean difference of fractions with its 95 % interval, in percentage points."""
-    low, high = signed(100 * value.low, 3), points(value.high, 3)
-    return f"{points(value.mean, 3)} (95% 신뢰구간 {low} ~ {high})"
+    return f"{points(value.mean, 3)} (95% 신뢰구간 {ends((value.low, value.high))})"
 
 
-def within(value: Interval) -> str:
-    """Write the largest difference of fractions, either way, that an interval allows."""
-    return f"{100 * max(-value.low, value.high):.3f}%p"
+def korean(label: str) -> str:
+    """Write what figures call a run in the text's words: "sigmoid, lr 0.2"."""
+    for ours, theirs in (("sigmoid", "시그모이드"), ("lr ", "학습률 "), ("gain ", "초기 가중치 ×")):
+        label = label.replace(ours, theirs)
+    return label
+
+
+def ends(low_and_high: tuple[float, float]) -> str:
+    """Write the ends of an interval of fractions in percentage points: "−0.054 ~ +0.020%p"."""
+    low, high = low_and_high
+    return f"{signed(100 * low, 3)} ~ {points(high, 3)}"
 
 
 def p_value(p: float) -> str:
@@ -103,7 +110,7 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-NUMBERS = (particle, listed, power, percent, signed, points, interval, within, p_value)
+NUMBERS = (particle, listed, power, percent, signed, points, interval, ends, p_value, korean)
 TEMPLATES.filters |= {f.__name__: f for f in (*NUMBERS, spread, middle)}
 TEMPLATES.filters["count"] = "{:,}".format
 TEMPLATES.globals |= {"supported": supported, "rewrite": REWRITE}

@@ -37,7 +37,7 @@ def stated(letter: str, run: dict[str, Any]) -> list[tuple[float, ...]]:
         return [(run["test_accuracy"], right) if right < n else (run["test_accuracy"],)]
     if letter == "b":
         return [(image["probability"],) for best in run["top3"].values() for image in best]
-    return [(run["validation_loss"],)]
+    return [(run["validation_loss"], *(loss for key in LOSSES for loss in run["history"][key]))]
 
 
 def compared_exactly(old: Runs, new: Runs) -> bool:

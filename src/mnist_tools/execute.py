@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -14,8 +15,11 @@ from nbformat import NotebookNode
 
 from mnist_mlp.notebook import OUTPUT_VARIABLE
 from mnist_tools.files import ReportError, read_notebook
+from mnist_tools.progress import Progress
 
 TIMEOUT = 600  # seconds a cell may run
+Watch = Callable[[int, str], None]
+"""Called with a cell's index when it starts (and "") and with whatever it then prints."""
 
 
 class CellError(ReportError):
@@ -33,6 +37,8 @@ class CellError(ReportError):
 
 class Client(NotebookClient):
     """A client that knows its cell, and ends a notebook that takes or puts out too much."""
+
+    watch: Watch | None = None
 
     def __init__(
         self, nb: NotebookNode, folder: Path, timeout: float, total: float, output_limit: float
@@ -58,6 +64,8 @@ class Client(NotebookClient):
 
     def _started(self, cell: NotebookNode, cell_index: int) -> None:
         self.index, self.started = cell_index, True
+        if self.watch:
+            self.watch(cell_index, "")
 
     def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
         """Keep an output, or end the run so that this process's memory is bounded too."""
@@ -65,6 +73,8 @@ class Client(NotebookClient):
         if self.size > self.output_limit and self.task_poll_for_reply:
             self.task_poll_for_reply.cancel()  # as nbclient does if the kernel died
             raise asyncio.CancelledError
+        if self.watch and msg["msg_type"] == "stream":
+            self.watch(cell_index, msg["content"]["text"])
         return super().process_message(msg, cell, cell_index)
 
     async def _async_cleanup_kernel(self) -> None:
@@ -94,6 +104,7 @@ def run(
     total: float = float("inf"),
     memory: float = 0,
     output_limit: float = float("inf"),
+    watch: Watch | None = None,
     **process: Any,
 ) -> None:
     """Execute a notebook's cells, in place, in a clean kernel.
@@ -106,6 +117,7 @@ def run(
     timeout, total : seconds that a cell and that all together may run.
     memory : GiB that the kernel may have as data (POSIX only); 0 is no limit.
     output_limit : characters that all cells together may put out.
+    watch : told where the notebook is.
     process : further arguments of the kernel's ``subprocess.Popen``.
 
     Raises
@@ -118,6 +130,7 @@ def run(
     for cell in nb.cells:
         cell.metadata.pop("execution", None)  # timestamps that an editor may have left there
     client = Client(nb, folder, timeout, total, output_limit)
+    client.watch = watch
     if memory > 0 and os.name == "posix":
         process["preexec_fn"] = partial(limit_memory, memory)
     try:
@@ -142,7 +155,7 @@ def limit_memory(gib: float) -> None:
 def execute(path: Path, output: Path) -> NotebookNode:
     """Execute a notebook file in its folder and return it; the file is not changed.
 
-    Its figures and results go to the folder ``output``.
+    Its figures and results go to the folder ``output``; how far it is, to the standard output.
 
     Raises
     ------
@@ -150,8 +163,11 @@ def execute(path: Path, output: Path) -> NotebookNode:
         If a cell fails, takes too long or kills the kernel; names the notebook and the cell.
     """
     nb = read_notebook(path)
+    env = os.environ | {OUTPUT_VARIABLE: str(output.resolve())}
     try:
-        run(nb, path.parent, os.environ | {OUTPUT_VARIABLE: str(output.resolve())})
+        with Progress(path.stem, len(nb.cells)) as progress:
+            run(nb, path.parent, env, watch=progress)
     except CellError as error:
-        raise ReportError(f"{path.name}, {error}") from error
+        why = ": most likely the memory was full" if "Kernel died" in error.reason else ""
+        raise ReportError(f"{path.name}, {error}{why}") from error
     return nb

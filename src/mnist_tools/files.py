@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from nbformat import NotebookNode
 
 from mnist_mlp.data import DatasetError
 from mnist_mlp.study import StudyError
+from mnist_tools import STOPPED
 
 NOTEBOOKS = {"scratch": "01_scratch_mlp", "framework": "02_framework_mlp"}
 
@@ -44,14 +46,22 @@ def package_files(package: Path) -> list[Path]:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a temporary file and rename it, so that a crash never leaves half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a temporary file and rename it, so that a crash never leaves half a file.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, as on a full disk; names the path. What was there before stays.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # a name for each process
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def replace_section(path: Path, name: str, body: str) -> None:
@@ -77,10 +87,13 @@ def prepare() -> None:
 
 
 def exit_code(work: Callable[[], None]) -> int:
-    """Do a command's work; return 0, or say which expected error ended it and return 1."""
+    """Do a command's work; return 0, or say what ended it: 1 an expected error, 130 Ctrl-C."""
     prepare()
     try:
         work()
+    except KeyboardInterrupt:
+        print(STOPPED, file=sys.stderr)
+        return 130
     except (ReportError, StudyError, DatasetError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

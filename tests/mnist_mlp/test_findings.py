@@ -87,11 +87,12 @@ def test_claims_compare_classes_best_images_and_the_time_of_settling() -> None:
         # even ones.
         wrong = [4] * (lrelu * (1 + odd)) + [5] * (lrelu and odd) + [6] * (not lrelu and not odd)
         best = [(task.seed, math.log(0.9)), (20, 0.0), (21 + lrelu, 0.0)]
-        losses = [1.5, 1.75, 1.0, 1.0] if lrelu else [2.0, 1.5, 1.2, 1.0]
+        losses = [1.5, 1.75, 1.0, *[1.0] * 18] if lrelu else [2.0, 1.5, 1.2, *[1.0] * 18]
+        train = [1.0, 1.0 + 0.5 * lrelu, *[0.1] * 19]
         return {
             "errors": {i: (true, 0) for i, true in enumerate(wrong)},
             "top3": dict.fromkeys(range(10), best),
-            "history": History(validation_accuracy=[0.1, 0.98], validation_loss=losses),
+            "history": History(train, losses, validation_accuracy=[0.1, 0.98]),
         }
 
     found = findings.claims(study_runs(measure), "torch", "LReLU(0.3)")
@@ -104,12 +105,88 @@ def test_claims_compare_classes_best_images_and_the_time_of_settling() -> None:
     assert found["settled"] == {"relu": 3, "lrelu": 2}
     assert found["settled_later"].mean == -1
     assert (found["loss_before"].mean, found["loss_first"].mean) == (-0.5, 0.25)
+    assert found["loss_gaps"][2].mean == pytest.approx(-0.2)
+    assert found["train_loss_first"].mean == pytest.approx(0.5)
+    assert found["widest"] == 4
+    assert found["class_gaps"][4].mean == pytest.approx(1.5)
 
 
 @pytest.mark.parametrize("field", ["history", "top3"])
 def test_a_run_stored_without_what_the_report_reads_is_named(field: str) -> None:
     with pytest.raises(StudyError, match=rf"Task\(.*seed=0.* without its {field}: train it again"):
         findings.kept(replace(ONE, history=None, top3=None), field)
+
+
+# ---- the same training with other seeds
+
+TRAINED = {"ReLU": CHOSEN, "LReLU": replace(CHOSEN, alpha=0.1)}
+PAIR = findings.repeats(study_runs(), "numpy", "mnist", TRAINED)
+
+
+def test_repeats_are_of_just_this_training_in_pairs() -> None:
+    assert {name: [run.seed for run in group] for name, group in PAIR.items()} == {
+        "ReLU": list(range(30)),
+        "LReLU": list(range(30)),
+    }
+    assert all(run.recipe.alpha == 0.1 for run in PAIR["LReLU"])
+    steep = TRAINED | {"LReLU": replace(CHOSEN, alpha=0.3)}
+    assert len(findings.repeats(study_runs(), "numpy", "mnist", steep)["ReLU"]) == 10
+    for implementation, dataset, recipes in (
+        ("numpy", "fashion", TRAINED),
+        ("numpy", "mnist", TRAINED | {"LReLU": replace(CHOSEN, alpha=0.05)}),
+        ("torch", "mnist", {name: replace(r, epochs=1) for name, r in TRAINED.items()}),
+    ):
+        assert findings.repeats(study_runs(), implementation, dataset, recipes) == {}
+
+
+def test_without_repeats_nothing_is_said_about_other_seeds() -> None:
+    assert findings.classes_over_seeds({}) == {"n": 0, "classes": []}
+    assert findings.top_over_seeds({}) == findings.curves_over_seeds({}) == {"n": 0}
+    assert findings.asked(study_runs(), "numpy", "LReLU(0.05)")["found"] is None
+    assert findings.asked(study_runs(), "numpy", "LReLU(0.3)")["found"]["seeds"].n == 10
+
+
+def test_images_that_every_network_misreads_and_their_usual_answer() -> None:
+    wrong = [{1: (0, 2), 2: (0, 3), 9: (4, 5)}, {1: (0, 2), 2: (0, 4)}, {1: (0, 2), 2: (0, 3)}]
+    groups = {"ReLU": runs_with(errors=wrong[:2]), "LReLU": runs_with(errors=wrong[2:] * 2)}
+    others = {"ReLU": runs_with(errors=[{1: (0, 7)}, {1: (0, 2), 2: (0, 3)}]), "LReLU": []}
+    found = findings.never_read(groups, others)
+    assert found["always"] == {1: (0, 2, 1.0), 2: (0, 3, 0.75)}
+    assert (found["networks"], found["ever"], found["unanimous"]) == (4, 3, 1)
+    assert (found["others"], found["others_too"]) == (2, 1)
+    assert findings.never_read(groups, {})["others"] == 0
+
+
+def test_usual_confusions_are_means_over_runs() -> None:
+    group = runs_with(errors=[{0: (4, 9), 1: (4, 9)}, {0: (4, 9), 2: (5, 3)}])
+    assert findings.usual_confusions(group) == [(4, 9, 1.5), (5, 3, 0.5)]
+
+
+def test_curves_and_best_images_over_seeds_are_those_of_the_runs() -> None:
+    curves = findings.curves_over_seeds(PAIR)
+    assert curves["n"] == 30
+    first = PAIR["LReLU"][0].history
+    assert first
+    assert curves["validation"]["LReLU"][0].tolist() == first.validation_loss
+    assert [gap.mean for gap in curves["gaps"]] == [0.0] * 21  # made-up losses are all alike
+    surer = {digit: [(k, -1e-9) for k in range(3)] for digit in range(10)}
+    odd = surer | {0: [(0, -1e-12), (1, -1e-9), (2, -1e-9)]}
+    groups = {"ReLU": runs_with(top3=[odd, odd], seed=[0, 1])}
+    groups["LReLU"] = runs_with(top3=[surer, surer], seed=[0, 1])
+    found = findings.top_over_seeds(groups)
+    assert (found["relu_surer"], found["most"], found["both"]["one_seed"]) == (1.0, 0, 30)
+
+
+def test_other_images_count_who_alone_is_right() -> None:
+    groups = {
+        "ReLU": runs_with(errors=[{1: (0, 2), 2: (0, 3)}] * 2, test_accuracy=[0.9998, 0.9998]),
+        "LReLU": runs_with(errors=[{1: (0, 2)}, {}], test_accuracy=[0.9999, 1.0]),
+    }
+    found = findings.other_images(groups)
+    assert found["seeds"].mean == pytest.approx(1.5e-4)
+    assert found["wins"] == 2
+    low, high = found["both"]
+    assert 0 <= low < 1.5e-4 < high
 
 
 # ---- the recipe
@@ -123,7 +200,7 @@ def test_the_recipe_is_built_up_step_by_step_and_the_search_ranked_by_both_activ
     found = findings.recipe_search(
         study_runs(lambda t: {"validation_accuracy": score.get(t.recipe, 0.5)})
     )
-    gains = {step: round(gain.mean, 9) for step, gain in found["gains"].items()}
+    gains = {step: round(gain.mean, 9) for step, gain in found["gained"].items()}
     assert gains == {"+ momentum": 0.01, "+ decay": -0.002, "+ L2": 0, "+ dropout": 0.009}
     assert (found["total"].mean, found["total"].n) == (pytest.approx(0.017), 5)
     # In the order of FINALISTS ReLU has 0.908, 0.907, 0.906, 0.904, 0.900, 0.901.

@@ -1,29 +1,21 @@
 """The built pages in headless Chromium with the network off, as a reader meets them."""
 
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from chromium import needs_chromium
 from made_up_notebook import cell, write_cells
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from mnist_tools.files import NOTEBOOKS, read_notebook, write_atomically
 from mnist_tools.html_page import to_html
-from mnist_tools.report import BROWSERS, print_pdf
+from mnist_tools.report import print_pdf
 
 REPOSITORY = Path(__file__).parents[2]
-CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason=f"needs Chromium on PATH, as one of {', '.join(BROWSERS)}"
-)
+pytestmark = needs_chromium
 
-FLAGS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
 WIDTHS = (360, 768, 1440)
 REPORTS = list(NOTEBOOKS.values())
 
@@ -37,31 +29,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         html = to_html(nb, {f"{other}.html": nb.metadata["title"]})
         write_atomically(root / f"{name}.html", html)
     return {name: root / f"{name}.html" for name in REPORTS}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Start the browser of the system; Playwright's own is never downloaded."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """Open a tab without network that fails the test on an error, or a request to anywhere."""
-    context = browser.new_context(
-        offline=True, reduced_motion="reduce", viewport={"width": 1440, "height": 900}
-    )
-    page, said, requests = context.new_page(), list[str](), list[str]()
-    page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
-    page.on("pageerror", lambda error: said.append(f"error: {error}"))
-    page.on("request", lambda request: requests.append(request.url))
-    yield page
-    context.close()
-    assert not [text for text in said if text.startswith(("error", "warning"))]
-    assert not [url for url in requests if not url.startswith(("file:", "data:"))]
 
 
 def show(page: Page, path: Path, width: int = 1440) -> None:

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +91,9 @@ class Submission:
         """Replace all that a section says below its heading."""
         for cell in section(self.old.nb, letter)[1:]:
             cell.source = text if cell.cell_type == "markdown" else cell.source
-        for cell in self.showing("text/markdown", letter):
-            cell.outputs[0].data["text/markdown"] = text
+        for output in chain(*(cell.outputs for cell in self.showing("text/markdown", letter))):
+            if "text/markdown" in output.data:
+                output.data["text/markdown"] = text
 
     @property
     def log(self) -> Any:
@@ -293,8 +295,8 @@ SABOTAGES: list[tuple[Callable[[Submission], object], str, str]] = [
     (lambda s: s.run().update(perfect(s)), "agree text", "test_accuracy가 다름: 제출 1.0"),
     (lambda s: s.run()["confusion_matrix"][3].reverse(), "agree ...", "ReLU의 confusion_matrix가"),
     (lambda s: s.run()["confusion_matrix"][3].append(1), "agree a-ReLU text", "형식이 약속과 다름"),
-    (lambda s: s.run()["confusion_matrix"][3].__setitem__(3, 99), "agree a-ReLU", "360장을 센"),
-    (lambda s: s.elsewhere().run()["confusion_matrix"].reverse(), "agree a-ReLU", "행의 합"),
+    (lambda s: s.run()["confusion_matrix"][3].__setitem__(3, 99), "agree a-ReLU ...", "360장을 센"),
+    (lambda s: s.elsewhere().run()["confusion_matrix"].reverse(), "agree a-ReLU ...", "행의 합"),
     (code("ReLU", {"top3 4 0 log_probability": -1.0}), "b-ReLU", "클래스 4: 점수의 순서가 아님"),
     (code("ReLU", {"top3 7 0 index": 5}), "b-ReLU", "클래스 7: 커널에 남은 로짓으로"),
     (code("ReLU", {"top3 0 1 index": 360}), "b-ReLU", "클래스 0: 서로 다른 테스트 이미지 세 장이"),
@@ -316,11 +318,11 @@ SABOTAGES: list[tuple[Callable[[Submission], object], str, str]] = [
     (code("ReLU", {"history validation_loss 0": 0.0}), "c-ReLU", "validation_loss가 줄지 않음"),
     (code("ReLU", {"history train_loss": [2.0, 1.0]}), "c-ReLU", "에폭 0부터 3"),
     (code("ReLU", {"train_accuracy": 1.0}), "c-ReLU", "마지막 값이 1.0와 다름"),
-    (code("ReLU", {"history": "all good"}), "c-ReLU agree", "형식이 약속과 다름"),
+    (code("ReLU", {"history": "all good"}), "c-ReLU agree text", "형식이 약속과 다름"),
     (code("ReLU", {"test_loss": -5.0}), "c-ReLU", "test 데이터의 마지막 손실이나 정확도"),
     (
         code("ReLU", {"validation_loss": 0.2, "history validation_loss -1": 0.2}),
-        "c-ReLU text",
+        "c-ReLU",
         "validation 데이터의 마지막",
     ),
     (
