@@ -150,24 +150,27 @@ def hangul(text: str) -> int:
 
 
 def numbers(text: str) -> NDArray[np.float64]:
-    """Return the numbers of a text that have three digits, (n, 2): each with its last digit's."""
+    """Return the numbers of a text, (n, 2): each with the step of its last digit.
+
+    It is 0 for a decimal of two digits: what that says, it must say exactly. Counts have three.
+    """
     found = re.findall(r"(\d{1,3}(?:,\d{3})+|\d+)(?:\.(\d+)(?:e(-?\d\d?)\b)?)?", text)
-    rows = [
-        (float(f"{whole}.{decimals}e{power or 0}"), 10.0 ** (int(power or 0) - len(decimals)))
-        for whole, decimals, power in ((digits.replace(",", ""), *rest) for digits, *rest in found)
-        if len((whole + decimals).lstrip("0") + power) >= 3
-    ]
+    rows = []
+    for whole, decimals, power in found:
+        digits = whole.replace(",", "") + decimals
+        step, rounded = (
+            10.0 ** (int(power or 0) - len(decimals)),
+            len(digits.lstrip("0") + power) > 2,
+        )
+        if rounded or decimals:
+            rows.append((float(digits) * step, step * rounded))
     return np.array(rows).reshape(-1, 2)
 
 
 def states(stated: NDArray[np.float64], value: float) -> bool:
-    """Whether one of the ``numbers`` is a value when rounded.
-
-    As a fraction, in percent or, of a probability near 1, as what it lacks to 1.
-    """
+    """Whether one of the ``numbers`` is a value when rounded, as a fraction or in percent."""
     number, step = stated.T
-    forms = (value, 100 * value, 1 - value)
-    return any(bool((np.abs(number - form) <= 0.501 * step).any()) for form in forms)
+    return bool((np.abs(number - [[value], [100 * value]]) <= 0.501 * step + 1e-13 * number).any())
 
 
 def same_pictures(one: NotebookNode, other: NotebookNode) -> bool:

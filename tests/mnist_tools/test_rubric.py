@@ -138,9 +138,16 @@ def cut_stream(s: Submission) -> None:
     s.log.outputs[:1] = [new_output("stream", name="stdout", text=piece) for piece in pieces]
 
 
+def rewrite_json(s: Submission) -> None:
+    """Change the last digit of a float, as jq does."""
+    s.run()["history"]["train_accuracy"][1] *= 1 + 2**-52
+    s.run()["top3"]["0"][0]["log_probability"] *= 1 - 2**-52
+
+
 HONEST: dict[str, Callable[[Submission], object]] = {
     "another machine": Submission.elsewhere,
     "a stream in pieces": cut_stream,
+    "JSON written anew": rewrite_json,
     "a picture compressed otherwise": lambda s: s.repaint(lambda pixels: pixels, compress_level=1),
 }
 
@@ -301,8 +308,8 @@ SABOTAGES: list[tuple[Callable[[Submission], object], str, str]] = [
     (code("ReLU", {"top3 7 0 index": 5}), "b-ReLU", "클래스 7: 커널에 남은 로짓으로"),
     (code("ReLU", {"top3 0 1 index": 360}), "b-ReLU", "클래스 0: 서로 다른 테스트 이미지 세 장이"),
     (code("ReLU", {"top3 0 1 index": None}), "b-ReLU", "클래스 0: 서로 다른 테스트 이미지 세 장이"),
-    (code("ReLU", {"top3 0 1 probability": 0.5}), "b-ReLU text", "확률과 로그 확률이 맞지 않음"),
-    (code("ReLU", {"top3 0 1 log_probability": 10**400}), "b-ReLU", "OverflowError"),
+    (code("ReLU", {"top3 0 1 probability": 0.5}), "b-ReLU", "확률과 로그 확률이 맞지 않음"),
+    (code("ReLU", {"top3 0 1 log_probability": 10**400}), "b-ReLU text", "OverflowError"),
     (code("LReLU", {"test_accuracy": 0.9999}), "a-LReLU c-LReLU", "정확도가 0.9999"),
     (lambda s: code("ReLU", perfect(s))(s), "a-ReLU c-ReLU text", "다시 센 혼동 행렬과 다름"),
     (forged_logits, "a-ReLU model ...", "ReLU의 로짓이 발표한 기울기와 가중치로"),
@@ -314,7 +321,7 @@ SABOTAGES: list[tuple[Callable[[Submission], object], str, str]] = [
     (recipe(alpha=0.12), "model c-LReLU", "LReLU의 로짓이 발표한 기울기와"),
     (one_run_twice, "model ...", "LReLU의 로짓이"),  # its weights belong to another slope
     (one_run, f"{LRELU} ...", "ReLU와 LReLU가 아니라 ReLU"),
-    (code("ReLU", {"history train_loss 2": math.nan}), "c-ReLU", "유한한 값이 아님"),
+    (code("ReLU", {"history train_loss 2": math.nan}), "c-ReLU agree", "유한한 값이 아님"),
     (code("ReLU", {"history validation_loss 0": 0.0}), "c-ReLU", "validation_loss가 줄지 않음"),
     (code("ReLU", {"history train_loss": [2.0, 1.0]}), "c-ReLU", "에폭 0부터 3"),
     (code("ReLU", {"train_accuracy": 1.0}), "c-ReLU", "마지막 값이 1.0와 다름"),
