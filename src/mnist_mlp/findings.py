@@ -90,10 +90,11 @@ def classes_over_seeds(groups: Groups) -> Facts:
         "classes": classes,
         "shown_classes": [digit for digit, gap in enumerate(classes) if gap.excludes_zero],
         "usual": usual,
+        "usual_alike": len({frozenset(u[:2] for u in known) for known in usual.values()}) == 1,
         "explained": all(
             {(4, 9), (7, 2), (5, 3)} <= {u[:2] for u in known} for known in usual.values()
         ),
-        "answers": answers(relu, lrelu),
+        "changed": by_chance(study.disagreements, relu, lrelu),
     }
 
 
@@ -214,7 +215,6 @@ def comparison(runs: Sequence[StoredRun], implementation: str) -> Facts:
         "train_losses": intervals(differences(groups, "train_loss")),
         "validation_losses": intervals(differences(groups, "validation_loss")),
         "pair": confidence(groups),
-        "first_epoch": intervals(differences(groups, "first_validation_accuracy")),
         "dead": {label: np.mean([r.dead_units for r in g], axis=0) for label, g in groups.items()},
     }
 
@@ -248,15 +248,15 @@ def confidence(groups: Groups) -> Facts:
         },
         "first": intervals(differences(first, "test_loss"))["LReLU(0.1)"],
         "new": intervals(differences(new, "test_loss"))["LReLU(0.1)"],
+        "new_validation": intervals(differences(new, "validation_loss"))["LReLU(0.1)"],
         "first_loss": float(measure(first, "test_loss")["ReLU"].mean()),
         "new_loss": float(measure(new, "test_loss")["ReLU"].mean()),
-        "shares": {
-            label: (float(right.mean()), float(wrong.mean()))
-            for label, right, wrong in zip(
-                pair,
-                measure(pair, right_share).values(),
-                measure(pair, wrong_share).values(),
-                strict=True,
+        "explained": {
+            name: differences(pair, of)["LReLU(0.1)"]
+            for name, of in (
+                ("loss of images\nread rightly", right_share),
+                ("loss of\nmisread images", wrong_share),
+                ("calibration\nerror (ECE)", "expected_calibration_error"),
             )
         },
     }
@@ -272,23 +272,15 @@ def wrong_share(run: StoredRun) -> float:
     return (run.loss_wrong or 0.0) * (1 - run.test_accuracy)
 
 
-def answers(relu: Sequence[StoredRun], lrelu: Sequence[StoredRun]) -> Facts:
-    """Say how many test images are answered differently, with a control: other seeds alone."""
-    return {
-        "by_activation": mean_of(study.disagreements, zip(relu, lrelu, strict=True)),
-        "by_seed": mean_of(study.disagreements, combinations(relu, 2)),
-        "both_wrong": mean_of(both_wrong, zip(relu, lrelu, strict=True)),
-        "relu_wrong": float(np.mean([len(run.errors) for run in relu])),
-        "lrelu_wrong": float(np.mean([len(run.errors) for run in lrelu])),
-    }
-
-
 def by_chance(
     compare: Callable[[StoredRun, StoredRun], float],
     relu: Sequence[StoredRun],
     lrelu: Sequence[StoredRun],
 ) -> Facts:
-    """Compare networks of one seed, and of different seeds with the same and another activation."""
+    """Compare networks of one seed, and of different seeds with the same and another activation.
+
+    ``one_seed``: the activation alone differs; ``same``: the seed alone; ``other``: both.
+    """
     others = [(a, b) for a in relu for b in lrelu if a.seed != b.seed]
     alike = [*combinations(relu, 2), *combinations(lrelu, 2)]
     return {
@@ -296,11 +288,6 @@ def by_chance(
         "same": mean_of(compare, alike),
         "other": mean_of(compare, others),
     }
-
-
-def both_wrong(a: StoredRun, b: StoredRun) -> int:
-    """Count the test images that two networks misread."""
-    return len(set(a.errors) & set(b.errors))
 
 
 def mean_of(compare: Callable[[Any, Any], float], pairs: Iterable[tuple[Any, Any]]) -> float:
@@ -316,12 +303,15 @@ def implementations(runs: Sequence[StoredRun]) -> Facts:
         gaps[label] = np.array(
             [y.test_accuracy - x.test_accuracy for x, y in zip(a, b, strict=True)]
         )
-    mild = {
-        name: intervals(differences(all_seeds(runs, name), "test_accuracy"))["LReLU(0.1)"]
-        for name in ("numpy", "torch")
-    }
     corrected = intervals(gaps, 1 - 0.05 / len(gaps))
-    return {"labels": intervals(gaps), "corrected": corrected, "mild": mild}
+    both = {
+        of: np.mean(
+            [differences(all_seeds(runs, name), of)["LReLU(0.1)"] for name in study.COMPARED],
+            axis=0,
+        )
+        for of in ("test_accuracy", "test_loss")
+    }
+    return {"labels": intervals(gaps), "corrected": corrected, "both": intervals(both)}
 
 
 def recipe_search(runs: Sequence[StoredRun]) -> Facts:
@@ -368,14 +358,14 @@ def survivors(group: Sequence[StoredRun]) -> Facts:
     """Return accuracies and the dead fraction of the runs that did not diverge."""
     finished = [run for run in group if run.diverged_after is None]
     accuracies = np.array([run.validation_accuracy for run in finished])
-    dead = [np.mean(run.dead_units[-1]) for run in finished]
+    dead = [np.average(run.dead_units[-1], weights=run.recipe.hidden) for run in finished]
     return {
         "runs": len(group),
         "diverged": len(group) - len(finished),
         "lost": np.zeros(len(group) - len(finished)),
         "accuracies": accuracies,
         "median": float(np.median(accuracies)) if finished else math.nan,
-        "stuck": int(np.sum(accuracies == MAJORITY)),
+        "stuck": int(np.sum(accuracies < MAJORITY + 0.005)),
         "dead": float(np.mean(dead)) if finished else math.nan,
     }
 
@@ -511,7 +501,9 @@ def claims(runs: Sequence[StoredRun], implementation: str, label: str) -> Facts:
         "shown_classes": [digit for digit, gap in enumerate(corrected) if gap.excludes_zero],
         "class_gaps": corrected,
         "widest": int(np.abs(by_class.mean(axis=0)).argmax()),
-        "wins": int(np.sum(differences(pair, "test_accuracy")[label] > 0)),
+        "wins": other_images(pair)["wins"],
+        "both": other_images(pair)["both"],
+        "surer": top_over_seeds(pair),
         "loss_gaps": {
             epoch: mean_interval(differences(pair, loss_at(epoch))[label]) for epoch in (2, 10, 20)
         },
@@ -520,7 +512,6 @@ def claims(runs: Sequence[StoredRun], implementation: str, label: str) -> Facts:
         "within": sum(float(np.abs(gap).max()) < 1e-7 for gap in gaps),
         "shared": by_chance(shared_images, relu, lrelu),
         "changed": by_chance(study.disagreements, relu, lrelu),
-        "answers": answers(relu, lrelu),
         "settled": {name: float(v.mean()) for name, v in settled.items()},
         "settled_later": mean_interval(settled["lrelu"] - settled["relu"]),
         "loss_before": mean_interval(differences(pair, loss_at(0))[label]),
@@ -546,8 +537,16 @@ def elsewhere(runs: Sequence[StoredRun]) -> Facts:
         "steep_slope": paced["steep_slope"],
         "sigmoid_first": paced["first"]["sigmoid"],
         "wide": mean_interval(wide),
+        "wide_wins": int(np.sum(wide > 0)),
+        "rounding": rounding(runs),
         "gain": recipe_search(runs)["total"],
     }
+
+
+def rounding(runs: Sequence[StoredRun]) -> float:
+    """Return on how many images NumPy's and PyTorch's ReLU differ, all but the rounding alike."""
+    pair = study.same_seeds(*(all_seeds(runs, name)["ReLU"] for name in study.COMPARED))
+    return mean_of(study.disagreements, zip(*pair, strict=True))
 
 
 def loss_at(epoch: int, split: str = "validation") -> Callable[[StoredRun], float]:

@@ -47,7 +47,7 @@ def gallery(
             width = 0.8 if tile.frame == Tile.frame else 2.5
             ax.add_patch(Rectangle((left, top), 28, 28, fill=False, ec=tile.frame, lw=width))
             ax.text(
-                left + 14, top + 30, tile.text, ha="center", va="top", size=min(9, 96 / columns)
+                left + 14, top + 30, tile.text, ha="center", va="top", size=min(8.5, 89 / columns)
             )
     ax.set(xlim=(-3, 34 * columns), ylim=(height * len(rows), -1))
     ax.axis("off")
@@ -99,7 +99,7 @@ def top3_images(relu: Result, lrelu: Result, images: NDArray[np.float32], datase
 def score_label(scored: ScoredImage, digit: int, shared: bool) -> str:
     """Return the text under an image: its probability, its number, and what is special about it."""
     if scored.shortfall < 1e-3:
-        p = f"p = 1 − {scored.shortfall:.1e}"
+        p = f"1−p = {scored.shortfall:.1e}"
     else:
         p = f"p = {scored.probability:.4f}"
     notes = ["both"] * shared + [f"true {scored.label}"] * (scored.label != digit)
@@ -121,7 +121,7 @@ def only_one_reads(
             rows.append([Tile(images[c.index], answers_of(c, names), colour) for c in part])
             labels.append(f"only {name}")
     figure = gallery(rows, labels, lines=3, vmin=0, vmax=1)
-    title = f"Read by one network alone, test data ({dataset})"
+    title = f"Correct in one network only, test data ({dataset})"
     figure.suptitle(title, fontsize=13, y=0.995)
     return figure
 
@@ -129,7 +129,7 @@ def only_one_reads(
 def answers_of(case: OneReads, names: tuple[str, str]) -> str:
     """Return an image's class and what both networks answer, on three lines."""
     answers = zip(names, case.answers, case.probabilities, strict=True)
-    lines = (f"{name.split('(')[0]}: {answer} ({100 * p:.0f}%)" for name, answer, p in answers)
+    lines = (f"{name.split('(')[0]} {answer}, {100 * p:.0f}%" for name, answer, p in answers)
     return f"#{case.index}, true {case.label}\n" + "\n".join(lines)
 
 

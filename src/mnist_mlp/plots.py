@@ -91,7 +91,8 @@ def gradient_flow(flows: Mapping[str, Mapping[str, Any]]) -> Figure:
     figure, axes = new_figure(1, 2, (11, 4.2))
     for label, flow in flows.items():
         layers = np.arange(1, len(flow["start"]) + 1)
-        markers = {"marker": "s" if "gain" in label else "o", "ms": 5}
+        marker = "s" if "gain" in label else "^" if label.startswith("LReLU") else "o"
+        markers = {"marker": marker, "ms": 5}
         start, after = axes[0]
         start.plot(layers, flow["start"], **style(label) | markers | {"ls": ""})
         start.plot(layers, flow["predicted"], lw=1, **style(label))
@@ -209,7 +210,7 @@ def loss_over_seeds(
     means: Axes, gaps: Axes, over_seeds: Mapping[str, Any], names: tuple[str, str]
 ) -> None:
     """Draw mean and range of the losses over seeds, and the mean paired differences."""
-    for split, dash in (("train", "--"), ("validation", "-")):
+    for split, dash, dark in (("train", "--", GREEN), ("validation", "-", "black")):
         relu, lrelu = (over_seeds[split][name][:, 1:] for name in ("ReLU", "LReLU"))
         epochs = np.arange(1, relu.shape[1] + 1)
         for losses, colour in ((relu, BLUE), (lrelu, VERMILION)):
@@ -217,9 +218,9 @@ def loss_over_seeds(
             low, high = losses.min(axis=0), losses.max(axis=0)
             means.fill_between(epochs, low, high, color=colour, alpha=0.12, lw=0)
         intervals = [mean_interval(gap) for gap in (lrelu - relu).T]
-        gaps.plot(epochs, [i.mean for i in intervals], dash, color="black", label=split)
+        gaps.plot(epochs, [i.mean for i in intervals], dash, color=dark, label=split)
         low, high = [i.low for i in intervals], [i.high for i in intervals]
-        gaps.fill_between(epochs, low, high, color="black", alpha=0.15, lw=0)
+        gaps.fill_between(epochs, low, high, color=dark, alpha=0.15, lw=0)
     gaps.axhline(0, color=GREY, lw=0.8)
     by_epoch(means, f"{over_seeds['n']} stored seeds: mean and range", "Cross-entropy loss")
     by_epoch(gaps, f"{names[1]} minus {names[0]}, same seed: mean, 95 %", "Difference of losses")
@@ -247,14 +248,15 @@ def step_agreement(agreements: Mapping[str, Agreement]) -> Figure:
     return figure
 
 
-def dots(ax: Axes, groups: Mapping[str, NDArray[np.float64]], looked: int = 0) -> None:
+def dots(
+    ax: Axes, groups: Mapping[str, NDArray[np.float64]], looked: int = 0, colour: str = VERMILION
+) -> None:
     """Draw paired differences: a dot a seed, and each group's mean with its 95 % interval.
 
     The first ``looked`` dots of a group are hollow.
     """
-    for position, (label, values) in enumerate(groups.items()):
+    for position, values in enumerate(groups.values()):
         places = position + np.linspace(-0.15, 0.15, len(values))
-        colour = VERMILION if label.startswith("LReLU") else BLUE
         first: dict[str, Any] = {"mfc": "none", "mec": colour}
         ax.plot(places[looked:], values[looked:], "o", ms=5, color=colour, alpha=0.7, mew=0)
         ax.plot(places[:looked], values[:looked], "o", ms=5, **first)
@@ -285,56 +287,35 @@ def seeds(
 
 
 def calibration(
-    bins: Mapping[str, Sequence[Bin]], shares: Mapping[str, tuple[float, float]]
+    bins: Mapping[str, Sequence[Bin]], explained: Mapping[str, NDArray[np.float64]]
 ) -> Figure:
-    """Draw how often a network is wrong against how often it says it may be; and the loss's parts.
+    """Draw how often a network is wrong against how often it says it may be.
 
-    ``bins[label]`` holds equally many images each. ``shares[label]`` is what the images that are
-    read rightly and those that are misread add to the mean test loss.
+    ``bins[label]`` holds equally many images each; those without an error are left out. Beside it
+    what ``explained`` holds over stored seeds: by name, paired differences of LReLU(0.1) to ReLU.
     """
     figure, ((left, right),) = new_figure(1, 2, (11, 4.2))
-    lowest = 1e-6
-    left.plot([lowest, 1], [lowest, 1], color=GREY, lw=0.8, label="as often as it says")
+    left.plot([1e-5, 1], [1e-5, 1], color=GREY, lw=0.8, label="as often as it says")
     for (label, groups), colour, marker in zip(bins.items(), COLOURS, "os", strict=True):
-        said = np.maximum(lowest, [b.said for b in groups])
-        wrong = np.array([b.wrong for b in groups])
-        low, high = (np.array([getattr(b, end) for b in groups]) for end in ("low", "high"))
-        seen = wrong > 0  # no error: the interval's upper end alone has a place on a log axis
-        bars = {"color": colour, "capsize": 2, "lw": 1}
-        left.errorbar(
-            said[seen],
-            wrong[seen],
-            [(wrong - low)[seen], (high - wrong)[seen]],
-            fmt=marker,
-            ms=5,
-            label=label,
-            **bars,
-        )
-        left.errorbar(said[~seen], high[~seen], 0.5 * high[~seen], uplims=True, fmt="none", **bars)
+        seen = [b for b in groups if b.wrong]  # no error has no place on a log axis
+        wrong = np.array([b.wrong for b in seen])
+        ends = [wrong - [b.low for b in seen], [b.high for b in seen] - wrong]
+        look: dict[str, Any] = {"fmt": marker, "ms": 5, "color": colour, "capsize": 3, "lw": 1}
+        left.errorbar([b.said for b in seen], wrong, ends, label=label, **look)
     title = f"Said and real error, this run ({groups[0].images:,} images a point)"
     left.set(title=title, xscale="log", yscale="log")
     left.set(xlabel="Mean of 1 − p of the answer", ylabel="Fraction misread, 95 %")
     left.legend(frameon=False, fontsize=9)
     left.grid(alpha=0.3)
-
-    right_part, wrong_part = np.array(list(shares.values())).T
-    places = np.arange(len(shares))
-    colours = [style(label)["color"] for label in shares]
-    right.bar(places, wrong_part, 0.5, color=colours)
-    right.bar(places, right_part, 0.5, wrong_part, color=colours, alpha=0.45)
-    for place, a, b in zip(places, wrong_part, right_part, strict=True):
-        right.text(place, a / 2, f"misread {a:.4f}", ha="center", size=9, color="white")
-        right.text(place, a + b / 2, f"read {b:.4f}", ha="center", va="center", size=9)
-    right.set_xticks(places, list(shares))
-    right.set(title="Test loss by its images, mean over seeds", ylabel="Cross-entropy loss")
-    right.set_xlim(-0.6, len(shares) - 0.4)
+    dots(right, explained)
+    right.set(title="LReLU(0.1) minus ReLU, same seed", ylabel="Difference (below 0: less)")
     return figure
 
 
 def recipe_steps(gains: Mapping[str, NDArray[np.float64]]) -> Figure:
     """Draw what each step of the recipe adds to the validation accuracy, seed by seed."""
     figure, axes = new_figure(1, 1, (8, 3.4))
-    dots(axes[0, 0], {step: 100 * values for step, values in gains.items()})
+    dots(axes[0, 0], {step: 100 * values for step, values in gains.items()}, colour=BLUE)
     title = "What each step adds to the one before it (ReLU)"
     axes[0, 0].set(title=title, ylabel="Validation accuracy (points)")
     return figure
@@ -373,7 +354,7 @@ def stress(settings: Mapping[str, Mapping[str, Mapping[str, Any]]], majority: fl
 
 
 def learning_speed(curves: Mapping[str, NDArray[np.float64]], goal: float) -> Figure:
-    """Draw validation accuracy from epoch 1, mean and range over seeds; (seeds, epochs + 1)."""
+    """Draw mean validation accuracy from epoch 1; ``curves[label]`` is (seeds, epochs + 1)."""
     figure, ((ax,),) = new_figure(1, 1, (9.8, 4.4))
     alone = {  # the sigmoid's own rates beside the shared one
         "sigmoid, lr 0.2": {"color": "#332288", "ls": "-"},
@@ -381,10 +362,8 @@ def learning_speed(curves: Mapping[str, NDArray[np.float64]], goal: float) -> Fi
     }
     for label, values in curves.items():
         line = alone.get(label, style(label))
-        epochs, rates = np.arange(1, values.shape[1]), 100 * values[:, 1:]
-        ax.plot(epochs, rates.mean(axis=0), label=label, **line)
-        low, high = rates.min(axis=0), rates.max(axis=0)
-        ax.fill_between(epochs, low, high, color=line["color"], alpha=0.1, lw=0)
+        epochs = np.arange(1, values.shape[1])
+        ax.plot(epochs, 100 * values[:, 1:].mean(axis=0), label=label, **line)
     ax.axhline(100 * goal, color=GREY, lw=0.8, ls=":")
     by_epoch(ax, "Validation accuracy above 94 %", "Accuracy (%)")
     ax.set_ylim(94, 99)

@@ -38,7 +38,7 @@ def power(value: float) -> str:
     r"""Write a number with two digits, a small one as a formula: ``$2.9 \times 10^{-8}$``."""
     if value == 0 or value >= 0.01 or not math.isfinite(value):
         return f"{value:.2g}"
-    mantissa, exponent = f"{value:.1e}".split("e")
+    mantissa, exponent = f"{value:.1e}".replace(".0e", "e").split("e")
     return f"${mantissa} \\times 10^{{{int(exponent)}}}$"
 
 
@@ -73,6 +73,11 @@ def ends(low_and_high: tuple[float, float]) -> str:
     """Write the ends of an interval of fractions in percentage points: "−0.054 ~ +0.020%p"."""
     low, high = low_and_high
     return f"{signed(100 * low, 3)} ~ {points(high, 3)}"
+
+
+def span(low_and_high: tuple[float, float]) -> str:
+    """Write the ends of an interval of losses: "−0.0016 ~ −0.0002"."""
+    return " ~ ".join(signed(end, 4) for end in low_and_high)
 
 
 def p_value(p: float) -> str:
@@ -110,7 +115,7 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-NUMBERS = (particle, listed, power, percent, signed, points, interval, ends, p_value, korean)
+NUMBERS = (particle, listed, power, percent, signed, points, interval, ends, span, p_value, korean)
 TEMPLATES.filters |= {f.__name__: f for f in (*NUMBERS, spread, middle)}
 TEMPLATES.filters["count"] = "{:,}".format
 TEMPLATES.globals |= {"supported": supported, "rewrite": REWRITE}

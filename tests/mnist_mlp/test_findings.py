@@ -55,6 +55,8 @@ def test_implementations_subtract_numpy_from_pytorch_seed_by_seed() -> None:
     labels = findings.implementations(study_runs(measure))["labels"]
     means = {label: round(gap.mean, 9) for label, gap in labels.items()}
     assert means == {"ReLU": -0.002, "LReLU(0.1)": 0.002, "LReLU(0.3)": 0.002}
+    both = findings.implementations(study_runs(measure))["both"]["test_accuracy"]
+    assert (both.n, both.mean) == (30, pytest.approx(0.002))  # 0 in NumPy, 0.004 in PyTorch
 
 
 def test_live_runs_are_held_against_the_stored_runs_of_the_same_training() -> None:
@@ -68,14 +70,21 @@ def test_live_runs_are_held_against_the_stored_runs_of_the_same_training() -> No
 # ---- images
 
 
-def test_images_answered_differently_and_a_control_of_other_seeds_alone() -> None:
-    relu = runs_with(errors=[{1: (0, 2)}, {1: (0, 2), 2: (0, 3)}, {}])
-    lrelu = runs_with(errors=[{1: (0, 5)}, {3: (0, 1)}, {4: (0, 1)}])
-    found = findings.answers(relu, lrelu)
-    assert found["by_activation"] == pytest.approx((1 + 3 + 1) / 3)
-    assert found["by_seed"] == pytest.approx((1 + 1 + 2) / 3)
-    assert found["both_wrong"] == pytest.approx((1 + 0 + 0) / 3)
-    assert (found["relu_wrong"], found["lrelu_wrong"]) == (1, 1)
+def test_what_the_activation_changes_is_held_against_what_the_seed_changes() -> None:
+    seeds = [0, 1, 2]
+    relu = runs_with(errors=[{1: (0, 2)}, {1: (0, 2), 2: (0, 3)}, {}], seed=seeds)
+    lrelu = runs_with(errors=[{1: (0, 5)}, {3: (0, 1)}, {4: (0, 1)}], seed=seeds)
+    found = findings.by_chance(study.disagreements, relu, lrelu)
+    assert found["one_seed"] == pytest.approx((1 + 3 + 1) / 3)
+    assert found["same"] == pytest.approx((1 + 1 + 2 + 2 + 2 + 2) / 6)  # ReLU's pairs, LReLU's
+    assert found["other"] == pytest.approx((2 + 2 + 2 + 3 + 1 + 1) / 6)
+
+
+def test_rounding_alone_is_what_the_two_implementations_differ_by() -> None:
+    def measure(task: Task) -> dict[str, Any]:
+        return {"errors": {task.seed: (0, 1)} if task.implementation == "torch" else {}}
+
+    assert findings.rounding(study_runs(measure)) == 1
 
 
 def test_claims_compare_classes_best_images_and_the_time_of_settling() -> None:
@@ -245,7 +254,11 @@ def test_survivors_alone_have_a_median_and_dead_units() -> None:
     )
     found = findings.survivors(runs)
     assert (found["runs"], found["diverged"], found["median"]) == (4, 1, 0.95)
-    assert found["dead"] == pytest.approx((0.3 + 0 + 0.6) / 3)
+    # Of all hidden units: layers of 512 and 256 count by their widths.
+    assert found["dead"] == pytest.approx(((2 * 0.4 + 0.2) / 3 + 0 + 0.6) / 3)
+    largest = round(findings.MAJORITY, 6)
+    stuck = runs_with(validation_accuracy=[largest, largest - 0.008, largest + 0.1])
+    assert findings.survivors(stuck)["stuck"] == 2  # below the largest class is no better
     lost = findings.survivors(runs[3:])
     assert len(lost["accuracies"]) == 0
     assert math.isnan(lost["median"])
