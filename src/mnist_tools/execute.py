@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -35,14 +36,16 @@ class CellError(ReportError):
 
 
 class Client(NotebookClient):
-    """A client that knows its cell, and ends a notebook that puts out too much."""
+    """A client that knows its cell, and ends a notebook that takes or puts out too much."""
 
     watch: Watch | None = None
 
-    def __init__(self, nb: NotebookNode, folder: Path, timeout: float, output_limit: float) -> None:
+    def __init__(
+        self, nb: NotebookNode, folder: Path, timeout: float, total: float, output_limit: float
+    ) -> None:
         super().__init__(
             nb,
-            timeout=timeout,
+            timeout_func=self._seconds_left,
             kernel_name="python3",
             record_timing=False,
             coalesce_streams=True,
@@ -51,11 +54,16 @@ class Client(NotebookClient):
             extra_arguments=["--log-level=ERROR"],  # not the warning about local sockets
             on_cell_start=self._started,
         )
-        self.index = 0  # of the cell that was started last
+        self.index, self.started = 0, False  # the cell that was started last, if any was
+        self.cell_limit, self.total = timeout, total
+        self.end = time.monotonic() + total
         self.output_limit, self.size = output_limit, 0
 
+    def _seconds_left(self, _: NotebookNode) -> float:
+        return max(0.1, min(self.cell_limit, self.end - time.monotonic()))  # 0 would be no limit
+
     def _started(self, cell: NotebookNode, cell_index: int) -> None:
-        self.index = cell_index
+        self.index, self.started = cell_index, True
         if self.watch:
             self.watch(cell_index, "")
 
@@ -69,12 +77,21 @@ class Client(NotebookClient):
             self.watch(cell_index, msg["content"]["text"])
         return super().process_message(msg, cell, cell_index)
 
+    async def _async_cleanup_kernel(self) -> None:
+        """End the watch over the kernel too, which nbclient forgets when a cell ends oddly."""
+        for task in asyncio.all_tasks():
+            if "_async_poll_kernel_alive" in str(task.get_coro()):
+                task.cancel()
+        await super()._async_cleanup_kernel()
+
     def reason(self, failure: Exception) -> str:
         """Describe what ended the notebook in one line."""
         if self.size > self.output_limit:
             return f"more than {self.output_limit:,} characters of output"
         if isinstance(failure, CellExecutionError):
             return f"{failure.ename}: {failure.evalue}"
+        if isinstance(failure, CellTimeoutError) and time.monotonic() >= self.end:
+            return f"the notebook took more than {self.total:g} seconds"
         return f"{type(failure).__name__}: {str(failure).splitlines()[0]}"
 
 
@@ -84,9 +101,11 @@ def run(
     env: dict[str, str],
     *,
     timeout: float = TIMEOUT,
+    total: float = float("inf"),
     memory: float = 0,
     output_limit: float = float("inf"),
     watch: Watch | None = None,
+    **process: Any,
 ) -> None:
     """Execute a notebook's cells, in place, in a clean kernel.
 
@@ -95,10 +114,11 @@ def run(
     Parameters
     ----------
     folder : the kernel's working directory; ``env``: its environment variables.
-    timeout : seconds a cell may run.
+    timeout, total : seconds that a cell and that all together may run.
     memory : GiB that the kernel may have as data (POSIX only); 0 is no limit.
     output_limit : characters that all cells together may put out.
     watch : told where the notebook is.
+    process : further arguments of the kernel's ``subprocess.Popen``.
 
     Raises
     ------
@@ -109,17 +129,18 @@ def run(
     """
     for cell in nb.cells:
         cell.metadata.pop("execution", None)  # timestamps that an editor may have left there
-    client = Client(nb, folder, timeout, output_limit)
+    client = Client(nb, folder, timeout, total, output_limit)
     client.watch = watch
-    limited = memory > 0 and os.name == "posix"
-    start = {"preexec_fn": partial(limit_memory, memory)} if limited else {}
+    if memory > 0 and os.name == "posix":
+        process["preexec_fn"] = partial(limit_memory, memory)
     try:
-        client.execute(env=env, **start)
+        client.execute(env=env, **process)
     except Exception as error:
         if hasattr(client, "_async_cleanup_kernel_future"):  # nbclient takes Ctrl-C for itself
             raise KeyboardInterrupt from error
-        if not isinstance(error, CellExecutionError | CellTimeoutError | RuntimeError):
-            raise  # neither the cell nor the kernel
+        theirs = isinstance(error, CellExecutionError | CellTimeoutError | RuntimeError)
+        if not theirs and (isinstance(error, OSError | MemoryError) or not client.started):
+            raise  # neither a cell nor a kernel, which can send messages of any form
         raise CellError(nb, client.index, client.reason(error), str(error)) from error
 
 

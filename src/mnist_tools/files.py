@@ -23,13 +23,16 @@ class ReportError(Exception):
 
 
 def read_notebook(path: Path) -> NotebookNode:
-    """Read a notebook file, or raise :class:`ReportError`; every cell has an id."""
+    """Read a notebook file, or raise :class:`ReportError`; every cell has an id of its own."""
     try:
-        nb: NotebookNode = nbformat.read(path, as_version=4)
-        if nb.nbformat_minor < 5:  # what Colab writes
-            nb.nbformat_minor = 5
-            for number, cell in enumerate(nb.cells, start=1):
-                cell.setdefault("id", f"cell-{number}")
+        stored = nbformat.reader.reads(path.read_text(encoding="utf-8"))
+        nb: NotebookNode = nbformat.convert(stored, 4)
+        known: set[str | None] = {None}
+        for number, cell in enumerate(nb.cells, start=1):
+            if cell.get("id") in known:  # Colab writes none, and an editor may copy one
+                cell["id"] = f"cell-{number}"
+            known.add(cell["id"])
+        nb.nbformat_minor = max(nb.nbformat_minor, 5)
         nbformat.validate(nb)
     except Exception as error:  # nbformat raises many types for what is no notebook
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -50,7 +53,7 @@ def write_atomically(path: Path, text: str) -> None:
     OSError
         If it cannot be written, as on a full disk; names the path. What was there before stays.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # a name for each process
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(text, encoding="utf-8")

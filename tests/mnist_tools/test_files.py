@@ -1,16 +1,25 @@
-"""Files are replaced whole or not at all."""
+"""Files are replaced whole or not at all, and notebooks read in whatever form they were saved."""
 
 import errno
+import json
 import os
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mnist_tools import STOPPED
-from mnist_tools.files import ReportError, exit_code, replace_section, write_atomically
+from mnist_tools.files import (
+    ReportError,
+    exit_code,
+    read_notebook,
+    replace_section,
+    write_atomically,
+)
 
 SOURCES = Path(__file__).parents[2] / "src"
 
@@ -29,6 +38,48 @@ def test_interrupted_write_keeps_the_old_file(
     with pytest.raises(OSError, match=f"No space left on device: '{path}'"):
         write_atomically(path, "new text")
     assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]  # half a file would fill a full disk
+
+
+def test_two_processes_can_write_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One writes and renames while the other has written and not renamed yet."""
+    path, replace = tmp_path / "grade.json", os.replace
+
+    def meanwhile(*paths: Any) -> None:
+        monkeypatch.setattr(os, "replace", replace)
+        monkeypatch.setattr(os, "getpid", lambda: -1)
+        write_atomically(path, "other")
+        assert path.read_text() == "other"
+        replace(*paths)
+
+    monkeypatch.setattr(os, "replace", meanwhile)
+    write_atomically(path, "own")
+    assert path.read_text() == "own"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+CELL = {"cell_type": "code", "source": ["1"], "metadata": {}, "outputs": [], "execution_count": 1}
+
+
+@pytest.mark.parametrize(
+    ("minor", "ids", "read"),
+    [
+        (0, [None, None], ["cell-1", "cell-2"]),  # Colab
+        (4, ["a", None], ["a", "cell-2"]),
+        (5, [None, "b"], ["cell-1", "b"]),
+        (5, ["a", "a", "cell-2"], ["a", "cell-2", "cell-3"]),  # a cell was copied
+    ],
+)
+def test_every_cell_is_read_with_an_id_of_its_own(
+    minor: int, ids: list[str | None], read: list[str], tmp_path: Path
+) -> None:
+    cells = [CELL | ({"id": name} if name else {}) for name in ids]
+    nb = {"nbformat": 4, "nbformat_minor": minor, "metadata": {}, "cells": cells}
+    path = tmp_path / "n.ipynb"
+    path.write_text(json.dumps(nb), encoding="utf-8")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert [cell.id for cell in read_notebook(path).cells] == read
     assert list(tmp_path.iterdir()) == [path]  # what was half-written is gone
 
 

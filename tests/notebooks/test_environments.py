@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from mnist_mlp.data import load
+from mnist_tools.compare import distant
 from mnist_tools.files import read_notebook
-from mnist_tools.rubric import Side, distant
+from mnist_tools.shown import Side
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
