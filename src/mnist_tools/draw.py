@@ -6,7 +6,6 @@ the size. How many answers that changes is measured here and said on the page.
 
 import base64
 import copy
-import hashlib
 import itertools
 import json
 import re
@@ -26,10 +25,10 @@ from mnist_mlp.layers import Affine
 from mnist_mlp.study import StoredRun
 from mnist_mlp.weights import NAMES, WeightsError
 from mnist_tools.files import ReportError, write_atomically
+from mnist_tools.html_page import content_security_policy
 
 FILE, TITLE = "draw.html", "숫자를 그려 보기"
 TEMPLATES = Path(__file__).parent / "templates"
-POLICY = "default-src 'none'; script-src [script]; style-src [style]; base-uri 'none'"
 CHANGED = 10  # answers to test images that the 8-bit weights may change
 MOST = 60  # examples of one kind, so that the page of badly trained networks stays small
 
@@ -234,16 +233,11 @@ def sure_answers(model: scratch.MLP, images: NDArray[np.float32]) -> int:
 
 
 def rendered(**values: Any) -> str:
-    """Fill in the template; its policy lets the page's own scripts and styles run, and no other."""
+    """Fill in the template; its policy lets the page's own scripts run, and no other."""
     templates = [TEMPLATES / "draw", TEMPLATES / "report"]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(templates), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    html = environment.get_template("draw.html.j2").render(title=TITLE, policy=POLICY, **values)
-    for tag in ("script", "style"):
-        hashes = (
-            base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-            for text in re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
-        )
-        html = html.replace(f"[{tag}]", " ".join(f"'sha256-{value}'" for value in hashes), 1)
-    return html
+    html = environment.get_template("draw.html.j2").render(title=TITLE, policy="[policy]", **values)
+    scripts = re.findall("<script>(.*?)</script>", html, re.DOTALL)
+    return html.replace("[policy]", content_security_policy(*scripts), 1)
