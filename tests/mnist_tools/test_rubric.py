@@ -310,7 +310,7 @@ SABOTAGES: list[tuple[Callable[[Submission], object], str, str]] = [
     (code("ReLU", {"top3 0 1 index": None}), "b-ReLU", "클래스 0: 서로 다른 테스트 이미지 세 장이"),
     (code("ReLU", {"top3 0 1 probability": 0.5}), "b-ReLU", "확률과 로그 확률이 맞지 않음"),
     (code("ReLU", {"top3 0 1 log_probability": 10**400}), "b-ReLU text", "OverflowError"),
-    (code("LReLU", {"test_accuracy": 0.9999}), "a-LReLU c-LReLU", "정확도가 0.9999"),
+    (code("LReLU", {"test_accuracy": 0.9999}), "a-LReLU c-LReLU text", "정확도가 0.9999"),
     (lambda s: code("ReLU", perfect(s))(s), "a-ReLU c-ReLU text", "다시 센 혼동 행렬과 다름"),
     (forged_logits, "a-ReLU model ...", "ReLU의 로짓이 발표한 기울기와 가중치로"),
     (found(train=["test", "test"]), "model", "train 데이터가 시드 0의 sklearn-digits가 아님"),
