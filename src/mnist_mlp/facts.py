@@ -282,7 +282,6 @@ def agreement(agreements: Mapping[str, Agreement], recipe: Recipe) -> Facts:
         "singles": singles,
         "parted": any(single["parted_at"] for single in singles.values()),
         "inputs": inputs,
-        "float64_exponent": math.floor(math.log10(inputs * 1e-16)),
     }
 
 

@@ -89,6 +89,7 @@ def classes_over_seeds(groups: Groups) -> Facts:
         "n": len(relu),
         "classes": classes,
         "shown_classes": [digit for digit, gap in enumerate(classes) if gap.excludes_zero],
+        "shown_for_relu": all(gap.mean > 0 for gap in classes if gap.excludes_zero),
         "usual": usual,
         "usual_alike": len({frozenset(u[:2] for u in known) for known in usual.values()}) == 1,
         "explained": all(
@@ -215,6 +216,7 @@ def comparison(runs: Sequence[StoredRun], implementation: str) -> Facts:
         "train_losses": intervals(differences(groups, "train_loss")),
         "validation_losses": intervals(differences(groups, "validation_loss")),
         "pair": confidence(groups),
+        "torch_new": confidence(all_seeds(runs, "torch"))["new"],
         "dead": {label: np.mean([r.dead_units for r in g], axis=0) for label, g in groups.items()},
     }
 
@@ -279,13 +281,16 @@ def by_chance(
 ) -> Facts:
     """Compare networks of one seed, and of different seeds with the same and another activation.
 
-    ``one_seed``: the activation alone differs; ``same``: the seed alone; ``other``: both.
+    ``one_seed``: the activation alone differs; ``same``: the seed alone, of which ``relu`` and
+    ``lrelu`` are the two halves; ``other``: both.
     """
     others = [(a, b) for a in relu for b in lrelu if a.seed != b.seed]
     alike = [*combinations(relu, 2), *combinations(lrelu, 2)]
     return {
         "one_seed": mean_of(compare, zip(relu, lrelu, strict=True)),
         "same": mean_of(compare, alike),
+        "relu": mean_of(compare, combinations(relu, 2)),
+        "lrelu": mean_of(compare, combinations(lrelu, 2)),
         "other": mean_of(compare, others),
     }
 
@@ -311,7 +316,13 @@ def implementations(runs: Sequence[StoredRun]) -> Facts:
         )
         for of in ("test_accuracy", "test_loss")
     }
-    return {"labels": intervals(gaps), "corrected": corrected, "both": intervals(both)}
+    new = {of: values[len(study.FIRST_LOOK) :] for of, values in both.items()}
+    return {
+        "labels": intervals(gaps),
+        "corrected": corrected,
+        "both": intervals(both),
+        "both_new": intervals(new) | {"n": len(new["test_loss"])},
+    }
 
 
 def recipe_search(runs: Sequence[StoredRun]) -> Facts:
@@ -409,6 +420,9 @@ def speed(runs: Sequence[StoredRun]) -> Facts:
         "first_epoch": intervals(differences(groups, "first_validation_accuracy")),
         "epochs": epochs,
         "later": {label: sign_test(epochs["ReLU"], v) for label, v in epochs.items()},
+        "later_than_mild": {
+            label: sign_test(epochs["LReLU(0.1)"], v) for label, v in epochs.items()
+        },
         "faster": rectifiers_are_faster(epochs),
         "steep_slope": sign_test(epochs["tanh"], epochs["LReLU(0.3)"]),
         "validation": measure(groups, "validation_accuracy"),
@@ -480,8 +494,8 @@ def claims(runs: Sequence[StoredRun], implementation: str, label: str) -> Facts:
     """
     groups = all_seeds(runs, implementation)
     relu, lrelu = study.same_seeds(groups["ReLU"], groups[label])
-    by_class = np.subtract(class_errors(lrelu), class_errors(relu), dtype=float)
-    corrected = [mean_interval(by_class[:, digit], 1 - 0.05 / 10) for digit in range(10)]
+    by_class = classes_over_seeds({"ReLU": relu, "LReLU": lrelu})
+    gaps_by_class = [gap.mean for gap in by_class["classes"]]
     scores = np.exp([top3_scores(run) for run in (*relu, *lrelu)])
     gaps = scores[: len(relu)] - scores[len(relu) :]
     settled = {
@@ -496,11 +510,12 @@ def claims(runs: Sequence[StoredRun], implementation: str, label: str) -> Facts:
         "accuracy": mean_interval(differences(pair, "test_accuracy")[label]),
         "mild": mean_interval(differences(groups, "test_accuracy")["LReLU(0.1)"]),
         "test": measure(pair, "test_accuracy"),
-        "relu_classes": int(np.sum(by_class.mean(axis=0) > 0)),
-        "lrelu_classes": int(np.sum(by_class.mean(axis=0) < 0)),
-        "shown_classes": [digit for digit, gap in enumerate(corrected) if gap.excludes_zero],
-        "class_gaps": corrected,
-        "widest": int(np.abs(by_class.mean(axis=0)).argmax()),
+        "relu_classes": sum(gap > 0 for gap in gaps_by_class),
+        "lrelu_classes": sum(gap < 0 for gap in gaps_by_class),
+        "shown_classes": by_class["shown_classes"],
+        "shown_for_relu": by_class["shown_for_relu"],
+        "class_gaps": by_class["classes"],
+        "widest": int(np.abs(gaps_by_class).argmax()),
         "wins": other_images(pair)["wins"],
         "both": other_images(pair)["both"],
         "surer": top_over_seeds(pair),
@@ -511,7 +526,7 @@ def claims(runs: Sequence[StoredRun], implementation: str, label: str) -> Facts:
         "gap": float(np.abs(gaps).max()),
         "within": sum(float(np.abs(gap).max()) < 1e-7 for gap in gaps),
         "shared": by_chance(shared_images, relu, lrelu),
-        "changed": by_chance(study.disagreements, relu, lrelu),
+        "changed": by_class["changed"],
         "settled": {name: float(v.mean()) for name, v in settled.items()},
         "settled_later": mean_interval(settled["lrelu"] - settled["relu"]),
         "loss_before": mean_interval(differences(pair, loss_at(0))[label]),
@@ -525,7 +540,7 @@ def claims(runs: Sequence[StoredRun], implementation: str, label: str) -> Facts:
 
 def elsewhere(runs: Sequence[StoredRun]) -> Facts:
     """Return what the claims need from the other experiments, NumPy's in both notebooks."""
-    settings, paced = stress(runs)["settings"], speed(runs)
+    settings, paced, search = stress(runs)["settings"], speed(runs), recipe_search(runs)
     wide = differences(study.by_label(runs, "numpy"), "test_accuracy")["LReLU(0.3)"]
     return {
         "narrow": settings["narrow and deep 16x8"]["ReLU"],
@@ -539,7 +554,13 @@ def elsewhere(runs: Sequence[StoredRun]) -> Facts:
         "wide": mean_interval(wide),
         "wide_wins": int(np.sum(wide > 0)),
         "rounding": rounding(runs),
-        "gain": recipe_search(runs)["total"],
+        "gain": search["total"],
+        "gained": search["gained"],
+        "mild_validation": mean_interval(
+            differences(study.by_label(runs, "numpy", study.PAIR), "validation_accuracy")[
+                "LReLU(0.1)"
+            ]
+        ),
     }
 
 

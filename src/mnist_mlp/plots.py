@@ -92,7 +92,7 @@ def gradient_flow(flows: Mapping[str, Mapping[str, Any]]) -> Figure:
     for label, flow in flows.items():
         layers = np.arange(1, len(flow["start"]) + 1)
         marker = "s" if "gain" in label else "^" if label.startswith("LReLU") else "o"
-        markers = {"marker": marker, "ms": 5}
+        markers = {"marker": marker, "ms": 5, "alpha": 0.5 if "gain" in label else 1}
         start, after = axes[0]
         start.plot(layers, flow["start"], **style(label) | markers | {"ls": ""})
         start.plot(layers, flow["predicted"], lw=1, **style(label))

@@ -122,7 +122,6 @@ def test_two_implementations_agree_in_float64_and_part_in_float32() -> None:
         "LReLU(0.1)": {"parted_at": 0, "last": 2e-7},
     }
     assert found["inputs"] == 2 * 50 * (512 + 256)
-    assert found["float64_exponent"] == -12  # 76,800 inputs, each within 1e-16: 7.7e-12
 
 
 @pytest.mark.parametrize("wrong", [1e-3, math.nan])

@@ -57,6 +57,8 @@ def test_implementations_subtract_numpy_from_pytorch_seed_by_seed() -> None:
     assert means == {"ReLU": -0.002, "LReLU(0.1)": 0.002, "LReLU(0.3)": 0.002}
     both = findings.implementations(study_runs(measure))["both"]["test_accuracy"]
     assert (both.n, both.mean) == (30, pytest.approx(0.002))  # 0 in NumPy, 0.004 in PyTorch
+    new = findings.implementations(study_runs(measure))["both_new"]
+    assert (new["n"], new["test_accuracy"].n) == (20, 20)
 
 
 def test_live_runs_are_held_against_the_stored_runs_of_the_same_training() -> None:
@@ -78,6 +80,7 @@ def test_what_the_activation_changes_is_held_against_what_the_seed_changes() -> 
     assert found["one_seed"] == pytest.approx((1 + 3 + 1) / 3)
     assert found["same"] == pytest.approx((1 + 1 + 2 + 2 + 2 + 2) / 6)  # ReLU's pairs, LReLU's
     assert found["other"] == pytest.approx((2 + 2 + 2 + 3 + 1 + 1) / 6)
+    assert (found["relu"], found["lrelu"]) == (pytest.approx(4 / 3), 2)  # halves of "same"
 
 
 def test_rounding_alone_is_what_the_two_implementations_differ_by() -> None:
@@ -110,7 +113,7 @@ def test_claims_compare_classes_best_images_and_the_time_of_settling() -> None:
     assert found["shown_classes"] == [4]
     assert (found["lowest"], found["gap"], found["within"]) == (pytest.approx(0.9), 0, 10)
     # Of three images: the seed's own and 20; 20 and 21 (or 22); 20 alone.
-    assert found["shared"] == {"one_seed": 20, "same": 20, "other": 10}
+    assert found["shared"] == {"one_seed": 20, "same": 20, "relu": 20, "lrelu": 20, "other": 10}
     assert found["settled"] == {"relu": 3, "lrelu": 2}
     assert found["settled_later"].mean == -1
     assert (found["loss_before"].mean, found["loss_first"].mean) == (-0.5, 0.25)
