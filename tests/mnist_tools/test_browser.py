@@ -16,7 +16,7 @@ from mnist_tools.report import print_pdf
 REPOSITORY = Path(__file__).parents[2]
 pytestmark = needs_chromium
 
-WIDTHS = (360, 768, 1440)
+WIDTHS = (320, 768, 1440)
 REPORTS = list(NOTEBOOKS.values())
 
 
