@@ -47,7 +47,7 @@ def test_an_unsupported_python_is_one_sentence_before_anything_is_installed(tmp_
     old = tmp_path / "python3.10"
     old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.10.13\nexit 1\n')
     old.chmod(0o755)
-    command = ["make", "report", f"PYTHON={old}"]
+    command = ["make", "--no-print-directory", "report", f"PYTHON={old}"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     (line,) = done.stdout.splitlines()

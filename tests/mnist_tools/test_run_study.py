@@ -227,6 +227,7 @@ def test_a_dask_worker_that_is_killed_loses_no_run_and_doubles_none(
     assert (tmp_path / "study.jsonl").read_bytes() == uninterrupted
 
 
+@pytest.mark.slow
 def test_a_run_that_dask_gives_up_is_one_message_and_loses_no_finished_run(
     tmp_path: Path, uninterrupted: bytes, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
