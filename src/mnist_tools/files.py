@@ -48,11 +48,16 @@ def package_files(package: Path) -> list[Path]:
 def write_atomically(path: Path, text: str) -> None:
     """Write a temporary file and rename it, so that a crash never leaves half a file.
 
+    A device or a pipe, ``/dev/stdout``, is written to: a rename would put a file in its place.
+
     Raises
     ------
     OSError
         If it cannot be written, as on a full disk; names the path. What was there before stays.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        path.write_text(text, encoding="utf-8")
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # a name for each process
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

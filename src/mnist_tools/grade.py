@@ -98,7 +98,8 @@ def save(path: Path, report: dict[str, Any]) -> Path:
 def remove(path: Path) -> None:
     """Take away an old grade, so that none stays if this grading finds no end."""
     try:
-        path.unlink(missing_ok=True)
+        if path.is_file():  # not a device such as /dev/stdout
+            path.unlink()
     except OSError as error:
         print(f"알림: 옛 {path}을 지울 수 없습니다({error.strerror}).", file=sys.stderr)
 

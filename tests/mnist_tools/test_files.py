@@ -115,3 +115,16 @@ def test_a_section_is_replaced_between_its_markers_and_must_be_there_once(tmp_pa
     assert path.read_text(encoding="utf-8") == "a\n<!-- x -->\n\\1 new\n<!-- /x -->\nb\n"
     with pytest.raises(ReportError, match="<!-- y -->"):
         replace_section(path, "y", "new")
+
+
+def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
+    """As root, ``--json /dev/full`` once put a file in the place of the device."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_atomically(pipe, "a grade")
+        assert os.read(reader, 100) == b"a grade"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
