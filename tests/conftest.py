@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import browser, page  # noqa: F401  (fixtures)
 from executed import Execution, execute_both
-from package_fixtures import digits, isolated, recipe, small  # noqa: F401  (fixtures)
+from package_fixtures import digits, isolated, recipe, small, trained  # noqa: F401  (fixtures)
 from xdist.scheduler import LoadScopeScheduling
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from tiny_mnist import CLOSED
 
-from mnist_mlp import data
+from mnist_mlp import data, scratch
 from mnist_mlp.data import Dataset, load
 from mnist_mlp.recipe import Recipe
+from mnist_mlp.run import Run
 
 
 @pytest.fixture
@@ -27,6 +28,14 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def digits() -> Dataset:
     """1,149 training, 288 validation and 360 test images that need no download."""
     return load("sklearn-digits")
+
+
+@pytest.fixture(scope="session")
+def trained(digits: Dataset) -> dict[str, Run]:
+    """A small ReLU and a small LReLU network that read most of the digits."""
+    recipe = Recipe(hidden=(32, 16), epochs=4, batch_size=20, lr=0.02)
+    recipes = {"ReLU": recipe, "LReLU": replace(recipe, alpha=0.1)}
+    return {name: scratch.fit(digits, recipe, seed=3) for name, recipe in recipes.items()}
 
 
 @pytest.fixture

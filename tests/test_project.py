@@ -16,7 +16,7 @@ def normal(name: str) -> str:
 def test_every_dependency_is_among_the_constraints() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    wanted += project["optional-dependencies"]["dev"]
+    wanted += [line for extra in project["optional-dependencies"].values() for line in extra]
     names = {normal(match[0]) for line in wanted if (match := re.match(r"[A-Za-z0-9._-]+", line))}
     constraints = (ROOT / "constraints.txt").read_text(encoding="utf-8")
     pinned = {normal(name) for name in re.findall(r"^([\w.-]+)==\S+$", constraints, re.MULTILINE)}
@@ -28,3 +28,29 @@ def test_mypy_is_clean() -> None:  # a test, so that it runs beside the others
     command = [sys.executable, "-m", "mypy"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_pip_never_chooses_pytorch_from_pypi() -> None:
+    """There the one for Linux comes with gigabytes of CUDA: ``make`` asks another index for it."""
+    assert not re.findall(r"^torch", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    makefile = (ROOT / "Makefile").read_text()
+    (command,) = re.findall(r"^\t@\$\(PIP\) (.*) torch ", makefile, re.MULTILINE)
+    assert command == "--no-deps --index-url $(TORCH_INDEX)"
+    before, after = makefile.split(command)
+    assert "torch]" not in before
+    assert "torch]" in after
+
+
+def test_an_unsupported_python_is_one_sentence_before_anything_is_installed(tmp_path: Path) -> None:
+    for name in ("Makefile", "requirements.txt", "constraints.txt", "pyproject.toml"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    old = tmp_path / "python3.10"
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.10.13\nexit 1\n')
+    old.chmod(0o755)
+    command = ["make", "--no-print-directory", "report", f"PYTHON={old}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    (line,) = done.stdout.splitlines()
+    assert "Python 3.11, 3.12, 3.13 가운데 하나가 필요하니" in line
+    assert "Python 3.10.13" in line
+    assert not (tmp_path / ".venv").exists()

@@ -132,11 +132,16 @@ def compare_steps(
     seed: int,
     dtype: Any,
     steps: int | None = None,
+    on_step: Callable[[], None] = lambda: None,
 ) -> Agreement:
-    """Give two trainers the minibatches of the first epoch (or ``steps`` of them) and compare."""
+    """Give two trainers the minibatches of the first epoch (or ``steps`` of them) and compare.
+
+    ``on_step`` is called before each one, and may raise to end the comparison.
+    """
     batches = minibatches(random_stream(seed, "order"), len(split.labels), recipe.batch_size)
     agreement = Agreement()
     for batch in islice(batches, steps):
+        on_step()
         x, labels = split.images[batch].astype(dtype), split.labels[batch]
         losses = [float(twin.step(x, labels, recipe.lr_at(0))) for twin in (ours, theirs)]
         w1, w2 = ours.parameters, theirs.parameters

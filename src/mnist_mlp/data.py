@@ -292,8 +292,10 @@ def _check_places(paths: list[Path], arrays: list[Array], digests: list[str]) ->
 
 
 def _check_pairs(paths: list[Path], arrays: list[Array]) -> None:
-    """Raise DatasetError if labels are not 0 to 9, one for each image."""
+    """Raise DatasetError if labels are not 0 to 9, one for each image, or nothing is to be seen."""
     for i in (0, 2):
+        if not arrays[i].any():
+            raise DatasetError(f"{paths[i]} holds only black images: something went wrong with it.")
         if len(arrays[i]) != len(arrays[i + 1]):
             counts = f"{len(arrays[i]):,} images but {len(arrays[i + 1]):,} labels"
             raise DatasetError(f"{paths[i]} and {paths[i + 1]} hold {counts}. Use two that match.")

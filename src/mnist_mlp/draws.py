@@ -24,24 +24,30 @@ def random_stream(seed: int, purpose: Literal["init", "order", "dropout"]) -> np
     return np.random.default_rng([seed, ("init", "order", "dropout").index(purpose)])
 
 
+def initial_variance(recipe: Recipe, fan_in: int, fan_out: int) -> float:
+    """Return the variance of a layer's weights, which keeps the signal's size from layer to layer.
+
+    For rectifiers it is He's, ``2 / ((1 + alpha^2) fan_in)`` (He et al. 2015, arXiv:1502.01852,
+    eq. 15), for sigmoid and tanh Xavier's, ``2 / (fan_in + fan_out)`` (Glorot and Bengio 2010,
+    eq. 12); times the recipe's ``init_gain`` squared.
+    """
+    if recipe.activation == "relu":
+        return recipe.init_gain**2 * 2 / ((1 + recipe.alpha**2) * fan_in)
+    return recipe.init_gain**2 * 2 / (fan_in + fan_out)
+
+
 def initial_parameters(
     recipe: Recipe, seed: int
 ) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Draw (W, b) of every layer: W (fan_in, fan_out) normal with mean zero, b (fan_out,) zero.
 
-    The variance keeps the size of the signal from layer to layer. For rectifiers it is He's,
-    ``2 / ((1 + alpha^2) fan_in)`` (He et al. 2015, arXiv:1502.01852, eq. 15), for sigmoid and tanh
-    Xavier's, ``2 / (fan_in + fan_out)`` (Glorot and Bengio 2010, eq. 12). The standard normal draws
-    depend on neither, so that two activations with one seed start from the same pattern.
+    The standard normal draws do not depend on the activation, so that two activations with one
+    seed start from the same pattern.
     """
     rng = random_stream(seed, "init")
     parameters = []
     for fan_in, fan_out in zip(recipe.widths[:-1], recipe.widths[1:], strict=True):
-        if recipe.activation == "relu":
-            variance = 2 / ((1 + recipe.alpha**2) * fan_in)
-        else:
-            variance = 2 / (fan_in + fan_out)
-        std = recipe.init_gain * math.sqrt(variance)
+        std = math.sqrt(initial_variance(recipe, fan_in, fan_out))
         parameters.append((std * rng.standard_normal((fan_in, fan_out)), np.zeros(fan_out)))
     return parameters
 

@@ -132,6 +132,61 @@ def expected_calibration_error(
 
 
 @dataclass(frozen=True)
+class Bin:
+    """Images of like confidence: what the network says and what happens, all fractions."""
+
+    images: int
+    said: float
+    """Mean probability, in the network's own words, that its answer is wrong."""
+    wrong: float
+    """Fraction misread, with its 95 % interval (Wilson)."""
+    low: float
+    high: float
+
+
+def reliability(logits: NDArray[Any], labels: NDArray[np.int64], bins: int = 20) -> list[Bin]:
+    """Sort the images by confidence into bins of equally many; the surest come last."""
+    predicted = logits.argmax(axis=1)
+    log_p = log_probabilities(logits)[np.arange(len(labels)), predicted]
+    doubt, wrong = -np.expm1(log_p), predicted != labels
+    groups = np.array_split(np.argsort(log_p, kind="stable"), bins)
+    found = []
+    for group in (group for group in groups if len(group)):
+        errors = int(wrong[group].sum())
+        ends = stats.binomtest(errors, len(group)).proportion_ci(method="wilson")
+        said = float(doubt[group].mean())
+        found.append(Bin(len(group), said, errors / len(group), float(ends.low), float(ends.high)))
+    return found
+
+
+@dataclass(frozen=True)
+class OneReads:
+    """A test image that just one of two networks reads, and what both answer."""
+
+    index: int
+    label: int
+    reader: str
+    """Label of the network that is right."""
+    answers: tuple[int, int]
+    probabilities: tuple[float, float]
+    """Of the answers, ReLU's first."""
+
+
+def one_reads(relu: Result, lrelu: Result) -> list[OneReads]:
+    """Return the images that one network alone reads; the other's surest errors first."""
+    both = (relu, lrelu)
+    indices = np.flatnonzero(relu.correct != lrelu.correct)
+    log_p = [log_probabilities(result.run.logits[indices]).max(axis=1) for result in both]
+    cases = []
+    for place, index in enumerate(map(int, indices)):
+        reader = relu.label if relu.correct[index] else lrelu.label
+        answers = int(relu.predicted[index]), int(lrelu.predicted[index])
+        p = math.exp(log_p[0][place]), math.exp(log_p[1][place])
+        cases.append(OneReads(index, int(relu.labels[index]), reader, answers, p))
+    return sorted(cases, key=lambda c: -c.probabilities[c.reader == relu.label])
+
+
+@dataclass(frozen=True)
 class Interval:
     """A mean with its standard deviation over n runs and a confidence interval."""
 
@@ -158,6 +213,26 @@ def mean_interval(values: Sequence[float] | NDArray[np.float64], level: float = 
     mean, sd = float(x.mean()), float(x.std(ddof=1))
     half = float(stats.t.ppf((1 + level) / 2, len(x) - 1)) * sd / math.sqrt(len(x))
     return Interval(mean, sd, len(x), mean - half, mean + half)
+
+
+def bootstrap_interval(
+    differences: NDArray[np.float64], images: int, draws: int = 4000
+) -> tuple[float, float]:
+    """Return the 95 % interval of a mean difference over other seeds *and* other test images.
+
+    ``differences`` (seeds, M) has +1 where one network alone is right, -1 where the other is, and
+    0 elsewhere; of the ``images`` those in which all is 0 may be left out. Seeds and images are
+    drawn anew independently of each other (Owen 2007, the pigeonhole bootstrap), always with the
+    same draws. A fraction of the images.
+    """
+    seeds, kept = differences.shape
+    rng = np.random.default_rng(0)
+    rest = 1 - kept / images
+    which_seeds = rng.multinomial(seeds, [1 / seeds] * seeds, size=draws)
+    which_images = rng.multinomial(images, [*[1 / images] * kept, rest], size=draws)[:, :kept]
+    means = ((which_seeds @ differences) * which_images).sum(axis=1) / (seeds * images)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
 
 
 @dataclass(frozen=True)

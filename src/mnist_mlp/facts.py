@@ -5,9 +5,11 @@ A function that bears a template's name returns what that template fills in.
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mnist_mlp.checks import (
     LOSS_LIMIT,
@@ -17,11 +19,20 @@ from mnist_mlp.checks import (
     flow_over_an_epoch,
 )
 from mnist_mlp.data import Dataset, Split
-from mnist_mlp.evaluation import Result, mcnemar
+from mnist_mlp.draws import initial_variance
+from mnist_mlp.evaluation import (
+    Result,
+    expected_calibration_error,
+    log_probabilities,
+    mcnemar,
+    one_reads,
+    reliability,
+)
 from mnist_mlp.recipe import Recipe
 from mnist_mlp.run import History
 
 Facts = dict[str, Any]
+SHOWN = 24  # of the images that one network alone reads, in the figure
 
 
 def gradient_check(errors: Mapping[str, Sequence[GradientError]]) -> Facts:
@@ -54,23 +65,36 @@ def gradient_flow(
 def relative_flow(recipe: Recipe, split: Split, seeds: Sequence[int]) -> Facts:
     """Return dL/dz by hidden layer relative to the last one, geometric mean over initial draws.
 
-    ``start`` and ``after`` (an epoch on ``split``) are measured. ``predicted``: one layer further
-    back, weights between layers of equal width pass on the gradient ``init_gain`` times, and of
-    that a sigmoid's derivative at most 1/4. The fractions are means over all layers, after.
+    ``start`` and ``after`` (an epoch on ``split``) are measured, ``predicted`` is the formula. The
+    fractions are means over all layers, after.
     """
     pairs = [flow_over_an_epoch(recipe, split, seed) for seed in seeds]
     start, after = (
         np.exp(np.mean([np.log(flow.gradient / flow.gradient[-1]) for flow in flows], axis=0))
         for flows in zip(*pairs, strict=True)
     )
-    factor = recipe.init_gain * (0.25 if recipe.activation == "sigmoid" else 1.0)
     return {
         "start": start,
         "after": after,
-        "predicted": factor ** np.arange(len(recipe.hidden) - 1, -1, -1.0),
+        "predicted": predicted_flow(recipe),
         "active": float(np.mean([flow.active for _, flow in pairs])),
         "saturated": float(np.mean([flow.saturated for _, flow in pairs])),
     }
+
+
+def predicted_flow(recipe: Recipe) -> NDArray[np.float64]:
+    """Return dL/dz by hidden layer, relative to the last, as independent weights would give it.
+
+    One layer further back, its RMS is ``sqrt(mean f'^2) sqrt(M Var W)`` times as large, where M is
+    the number of units of the layer that it comes from. For sigmoid and tanh the largest f' is
+    used, which makes it an upper bound.
+    """
+    squares = {"relu": (1 + recipe.alpha**2) / 2, "sigmoid": 1 / 16, "tanh": 1.0}
+    factors = [
+        math.sqrt(squares[recipe.activation] * M * initial_variance(recipe, D, M))
+        for D, M in pairwise(recipe.hidden)
+    ]
+    return np.cumprod([1.0, *reversed(factors)]).astype(np.float64)[::-1]
 
 
 def training(relu: Result, lrelu: Result) -> Facts:
@@ -81,20 +105,25 @@ def training(relu: Result, lrelu: Result) -> Facts:
     return {"relu": relu, "lrelu": lrelu, "margin": 1.96 * spread, "gap": gap}
 
 
+def learned(relu: Result, lrelu: Result) -> bool:
+    """Say whether both networks read most of the test images; else there is little to compare."""
+    return min(relu.test_accuracy, lrelu.test_accuracy) > 0.5
+
+
 def a_confusion(relu: Result, lrelu: Result) -> Facts:
     """Compare two confusion matrices: totals, classes, frequent confusions, the paired test."""
-    ahead = relu.errors - lrelu.errors  # images of a class that LReLU reads more
-    widest = int(np.abs(ahead).max())
     both = {"ReLU": relu, "LReLU": lrelu}
     return {
         "relu": relu,
         "lrelu": lrelu,
-        "ahead": int(ahead.sum()),
-        "relu_classes": int(np.sum(ahead < 0)),
-        "lrelu_classes": int(np.sum(ahead > 0)),
-        "equal_classes": int(np.sum(ahead == 0)),
-        "widest": widest,
-        "widest_classes": np.flatnonzero(np.abs(ahead) == widest).tolist(),
+        "learned": learned(relu, lrelu),
+        "cases": [
+            case
+            for name in (relu.label, lrelu.label)
+            for case in [c for c in one_reads(relu, lrelu) if c.reader == name][:SHOWN]
+        ],
+        "shown": SHOWN,
+        "ahead": int(relu.errors.sum() - lrelu.errors.sum()),  # images that LReLU reads more
         "hardest": {name: hardest_classes(result) for name, result in both.items()},
         "frequent": {name: frequent_confusions(result) for name, result in both.items()},
         "test": mcnemar(relu.correct, lrelu.correct),
@@ -116,6 +145,59 @@ def frequent_confusions(result: Result, k: int = 3) -> list[tuple[int, int, int]
     return [(i // 10, i % 10, int(wrong.flat[i])) for i in frequent]
 
 
+def first_layer(
+    layers: Mapping[str, tuple[NDArray[Any], NDArray[Any], NDArray[Any]]],
+    images: NDArray[np.float32],
+) -> Facts:
+    """Return units of two first layers ``{label: (W, b, W before training)}``.
+
+    ``units``: the first twelve and up to two dead ones, on no image of which the input becomes
+    positive. ``likeness``: the mean correlation of what the same unit learned in both networks, the
+    change of its weights; ``control``: that of neighbouring units.
+    """
+    units, dead, learned = {}, {}, {}
+    for label, (W, b, before) in layers.items():
+        learned[label] = W - before
+        dead[label] = np.flatnonzero((images @ W + b).max(axis=0) <= 0)
+        shown = {*range(12), *dead[label][:2].tolist()}
+        units[label] = [(W[:, k], f"#{k}" + " dead" * (k in dead[label])) for k in sorted(shown)]
+    relu, lrelu = learned.values()
+    return {
+        "units": units,
+        "dead": {label: len(found) for label, found in dead.items()},
+        "width": relu.shape[1],
+        "likeness": likeness(relu, lrelu),
+        "control": likeness(relu, np.roll(lrelu, 1, axis=1)),
+    }
+
+
+def likeness(a: NDArray[Any], b: NDArray[Any]) -> float | None:
+    """Return the mean correlation of the columns of two matrices; None if they hold no change."""
+    if not (a.any() and b.any()):
+        return None
+    a, b = ((m - m.mean(axis=0)) / m.std(axis=0) for m in (a, b))
+    return float((a * b).mean())
+
+
+def calibration(relu: Result, lrelu: Result) -> Facts:
+    """Say how sure the two networks are, and how that agrees with how often they are right."""
+    both = {"ReLU": relu, "LReLU": lrelu}
+    return {
+        "bins": {r.label: reliability(r.run.logits, r.labels) for r in both.values()},
+        "ece": {
+            name: expected_calibration_error(r.run.logits, r.labels) for name, r in both.items()
+        },
+        "dearest": {name: loss_of_errors(r) for name, r in both.items() if not r.correct.all()},
+    }
+
+
+def loss_of_errors(result: Result) -> float:
+    """Return the mean cross-entropy of the images that a network misreads."""
+    wrong = np.flatnonzero(~result.correct)
+    log_p = log_probabilities(result.run.logits[wrong])
+    return float(-log_p[np.arange(len(wrong)), result.labels[wrong]].mean())
+
+
 def b_top3(relu: Result, lrelu: Result) -> Facts:
     """Compare the best images of every class: how certain, how different, chosen by both."""
     pairs = list(zip(relu.top3, lrelu.top3, strict=True))
@@ -125,6 +207,7 @@ def b_top3(relu: Result, lrelu: Result) -> Facts:
     return {
         "relu": relu,
         "lrelu": lrelu,
+        "learned": learned(relu, lrelu),
         "places": 2 * len(ranks),
         "lowest": min((image for pair in ranks for image in pair), key=lambda s: s.log_probability),
         "largest_gap": max(abs(a.probability - b.probability) for a, b in ranks),
@@ -159,17 +242,11 @@ def c_curves(relu: Result, lrelu: Result) -> Facts:
     return {
         "relu": a,
         "lrelu": b,
+        "learned": learned(relu, lrelu),
         "epochs": len(a.train_loss) - 1,
-        "relu_lower_train": lower(a.train_loss, b.train_loss),
-        "relu_lower_validation": lower(a.validation_loss, b.validation_loss),
         "endings": endings,
         "overfitted": [name for name, end in endings.items() if end["rise"] > 0.05],
     }
-
-
-def lower(ours: Sequence[float], theirs: Sequence[float]) -> int:
-    """Count the epochs after training began in which our value is the lower one."""
-    return int(np.sum(np.array(ours[1:]) < np.array(theirs[1:])))
 
 
 def ending(history: History) -> Facts:
@@ -205,7 +282,6 @@ def agreement(agreements: Mapping[str, Agreement], recipe: Recipe) -> Facts:
         "singles": singles,
         "parted": any(single["parted_at"] for single in singles.values()),
         "inputs": inputs,
-        "float64_exponent": math.floor(math.log10(inputs * 1e-16)),
     }
 
 

@@ -5,6 +5,7 @@ runs by label, ReLU first: ``{"ReLU": [seed 0, seed 1, ...], "LReLU(0.1)": [...]
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations, pairwise
 from typing import Any
@@ -14,14 +15,16 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from mnist_mlp import study
-from mnist_mlp.evaluation import Interval, Result, mean_interval
+from mnist_mlp.evaluation import Interval, Result, bootstrap_interval, mean_interval
 from mnist_mlp.facts import Facts, ending
+from mnist_mlp.recipe import Recipe
 from mnist_mlp.study import StoredRun
 
 Groups = Mapping[str, Sequence[StoredRun]]
 Values = dict[str, NDArray[np.float64]]
 """By label, a value a seed."""
 MAJORITY = 1348 / 12000  # of MNIST's validation images in class 1, in every stratified split
+TEST_IMAGES = 10_000  # MNIST's
 GOAL = 0.97  # validation accuracy whose epoch tells how fast a network learns
 
 
@@ -58,6 +61,136 @@ def live(results: Iterable[Result], stored: Iterable[StoredRun | None]) -> Facts
     return {"gap": max(gaps) if len(gaps) == len(pairs) else None}
 
 
+def repeats(
+    runs: Sequence[StoredRun], implementation: str, dataset: str, recipes: Mapping[str, Recipe]
+) -> dict[str, list[StoredRun]]:
+    """Return the stored runs of just these trainings by name, each with the same seeds.
+
+    ``recipes`` has those of "ReLU" and "LReLU". Empty where the study does not have both.
+    """
+    found = {
+        name: [r for r in runs if (r.implementation, r.dataset, r.recipe) == training]
+        for name, recipe in recipes.items()
+        for training in [(implementation, dataset, recipe)]
+    }
+    pair = study.same_seeds(found["ReLU"], found["LReLU"])
+    return dict(zip(found, pair, strict=True)) if len(pair[0]) > 1 else {}
+
+
+def classes_over_seeds(groups: Groups) -> Facts:
+    """Compare two networks' errors by class over seeds, all ten classes at once (Bonferroni)."""
+    if not groups:
+        return {"n": 0, "classes": []}
+    relu, lrelu = groups.values()
+    by_class = np.subtract(class_errors(lrelu), class_errors(relu), dtype=float)
+    classes = [mean_interval(by_class[:, digit], 1 - 0.05 / 10) for digit in range(10)]
+    usual = {name: usual_confusions(group) for name, group in groups.items()}
+    return {
+        "n": len(relu),
+        "classes": classes,
+        "shown_classes": [digit for digit, gap in enumerate(classes) if gap.excludes_zero],
+        "shown_for_relu": all(gap.mean > 0 for gap in classes if gap.excludes_zero),
+        "usual": usual,
+        "usual_alike": len({frozenset(u[:2] for u in known) for known in usual.values()}) == 1,
+        "explained": all(
+            {(4, 9), (7, 2), (5, 3)} <= {u[:2] for u in known} for known in usual.values()
+        ),
+        "changed": by_chance(study.disagreements, relu, lrelu),
+    }
+
+
+def usual_confusions(group: Sequence[StoredRun], k: int = 4) -> list[tuple[int, int, float]]:
+    """Return the k most frequent (true class, answer, mean number of images a run)."""
+    counts = Counter(pair for run in group for pair in run.errors.values())
+    return [(true, answer, n / len(group)) for (true, answer), n in counts.most_common(k)]
+
+
+def never_read(groups: Groups, others: Groups) -> Facts:
+    """Return the test images that every stored network misreads, and how often others do.
+
+    ``always``: ``{image: (true class, usual answer, its share of the networks)}``.
+    """
+    networks = [run for group in groups.values() for run in group]
+    others_ = [run for group in others.values() for run in group]
+    ever = set().union(*(run.errors for run in networks))
+    images = sorted(image for image in ever if all(image in run.errors for run in networks))
+    always = {}
+    for image in images:
+        answers = Counter(run.errors[image][1] for run in networks)
+        answer, n = answers.most_common(1)[0]
+        always[image] = (networks[0].errors[image][0], answer, n / len(networks))
+    return {
+        "always": always,
+        "networks": len(networks),
+        "ever": len(ever),
+        "unanimous": sum(share == 1 for _, _, share in always.values()),
+        "others": len(others_),
+        "others_too": sum(all(image in run.errors for run in others_) for image in images),
+        "seeds": len(next(iter(groups.values()))),
+    }
+
+
+def top_over_seeds(groups: Groups) -> Facts:
+    """Say of the best images which network is surer, and how many both choose, over seeds."""
+    if not groups:
+        return {"n": 0}
+    relu, lrelu = groups.values()
+    best = [
+        np.array([[rank[0] for rank in top3_scores(run)] for run in group])
+        for group in (relu, lrelu)
+    ]
+    surer = (best[0] > best[1]).sum(axis=1)  # classes, by seed
+    return {
+        "n": len(relu),
+        "relu_surer": float(surer.mean()),
+        "most": int(np.sum(surer > 5)),
+        "both": by_chance(shared_images, relu, lrelu),
+    }
+
+
+def curves_over_seeds(groups: Groups) -> Facts:
+    """Return the loss curves of two networks over seeds, and their differences by epoch."""
+    if not groups:
+        return {"n": 0}
+    curves = {
+        split: {
+            name: np.array([getattr(kept(run, "history"), f"{split}_loss") for run in group])
+            for name, group in groups.items()
+        }
+        for split in ("train", "validation")
+    }
+    gaps = curves["validation"]["LReLU"] - curves["validation"]["ReLU"]
+    return curves | {
+        "n": len(gaps),
+        "gaps": [mean_interval(gap) for gap in gaps.T],
+        "train_gap": mean_interval((curves["train"]["LReLU"] - curves["train"]["ReLU"])[:, -1]),
+    }
+
+
+def other_images(groups: Groups) -> Facts:
+    """Return the difference of test accuracies, LReLU minus ReLU, in two senses of "again".
+
+    ``seeds``: other seeds, the same test images; ``both``: other seeds and other test images.
+    """
+    pairs = list(zip(*groups.values(), strict=True))
+    images = sorted(set().union(*(run.errors for pair in pairs for run in pair)))
+    gaps = [[(i in relu.errors) - (i in lrelu.errors) for i in images] for relu, lrelu in pairs]
+    return {
+        "seeds": mean_interval([lrelu.test_accuracy - relu.test_accuracy for relu, lrelu in pairs]),
+        "both": bootstrap_interval(np.array(gaps, float), TEST_IMAGES),
+        "wins": sum(lrelu.test_accuracy > relu.test_accuracy for relu, lrelu in pairs),
+    }
+
+
+def asked(runs: Sequence[StoredRun], implementation: str, label: str) -> Facts:
+    """Return what the study says about the reader's own slope; ``found`` None: nothing."""
+    recipe = study.COMPARED[implementation].get(label)
+    groups = recipe and repeats(
+        runs, implementation, "mnist", {"ReLU": study.CHOSEN, "LReLU": recipe}
+    )
+    return {"slope": label, "found": other_images(groups) if groups else None}
+
+
 def comparison(runs: Sequence[StoredRun], implementation: str) -> Facts:
     """Compare the activations over all seeds: accuracy, losses, first epoch, dead units."""
     groups = all_seeds(runs, implementation)
@@ -65,17 +198,25 @@ def comparison(runs: Sequence[StoredRun], implementation: str) -> Facts:
     return {
         "groups": groups,
         "test": measure(groups, "test_accuracy"),
-        "validation": measure(groups, "validation_accuracy"),
         "first": measure(groups, "first_validation_accuracy"),
+        "train_loss": measure(groups, "train_loss"),
+        "validation_loss": measure(groups, "validation_loss"),
         "test_loss": measure(groups, "test_loss"),
+        "looked": len(study.FIRST_LOOK),
         "differences": accuracy,
         "accuracy": intervals(accuracy),
         "together": intervals(accuracy, 1 - 0.05 / len(accuracy)),  # Bonferroni
+        "images": {
+            label: other_images({"ReLU": relu, label: lrelu})
+            for label in accuracy
+            for relu, lrelu in [study.same_seeds(groups["ReLU"], groups[label])]
+        },
+        "loss_differences": differences(groups, "test_loss"),
         "losses": intervals(differences(groups, "test_loss")),
         "train_losses": intervals(differences(groups, "train_loss")),
         "validation_losses": intervals(differences(groups, "validation_loss")),
         "pair": confidence(groups),
-        "first_epoch": intervals(differences(groups, "first_validation_accuracy")),
+        "torch_new": confidence(all_seeds(runs, "torch"))["new"],
         "dead": {label: np.mean([r.dead_units for r in g], axis=0) for label, g in groups.items()},
     }
 
@@ -109,8 +250,17 @@ def confidence(groups: Groups) -> Facts:
         },
         "first": intervals(differences(first, "test_loss"))["LReLU(0.1)"],
         "new": intervals(differences(new, "test_loss"))["LReLU(0.1)"],
+        "new_validation": intervals(differences(new, "validation_loss"))["LReLU(0.1)"],
         "first_loss": float(measure(first, "test_loss")["ReLU"].mean()),
         "new_loss": float(measure(new, "test_loss")["ReLU"].mean()),
+        "explained": {
+            name: differences(pair, of)["LReLU(0.1)"]
+            for name, of in (
+                ("loss of images\nread rightly", right_share),
+                ("loss of\nmisread images", wrong_share),
+                ("calibration\nerror (ECE)", "expected_calibration_error"),
+            )
+        },
     }
 
 
@@ -124,35 +274,25 @@ def wrong_share(run: StoredRun) -> float:
     return (run.loss_wrong or 0.0) * (1 - run.test_accuracy)
 
 
-def answers(relu: Sequence[StoredRun], lrelu: Sequence[StoredRun]) -> Facts:
-    """Say how many test images are answered differently, with a control: other seeds alone."""
-    return {
-        "by_activation": mean_of(study.disagreements, zip(relu, lrelu, strict=True)),
-        "by_seed": mean_of(study.disagreements, combinations(relu, 2)),
-        "both_wrong": mean_of(both_wrong, zip(relu, lrelu, strict=True)),
-        "relu_wrong": float(np.mean([len(run.errors) for run in relu])),
-        "lrelu_wrong": float(np.mean([len(run.errors) for run in lrelu])),
-    }
-
-
 def by_chance(
     compare: Callable[[StoredRun, StoredRun], float],
     relu: Sequence[StoredRun],
     lrelu: Sequence[StoredRun],
 ) -> Facts:
-    """Compare networks of one seed, and of different seeds with the same and another activation."""
+    """Compare networks of one seed, and of different seeds with the same and another activation.
+
+    ``one_seed``: the activation alone differs; ``same``: the seed alone, of which ``relu`` and
+    ``lrelu`` are the two halves; ``other``: both.
+    """
     others = [(a, b) for a in relu for b in lrelu if a.seed != b.seed]
     alike = [*combinations(relu, 2), *combinations(lrelu, 2)]
     return {
         "one_seed": mean_of(compare, zip(relu, lrelu, strict=True)),
         "same": mean_of(compare, alike),
+        "relu": mean_of(compare, combinations(relu, 2)),
+        "lrelu": mean_of(compare, combinations(lrelu, 2)),
         "other": mean_of(compare, others),
     }
-
-
-def both_wrong(a: StoredRun, b: StoredRun) -> int:
-    """Count the test images that two networks misread."""
-    return len(set(a.errors) & set(b.errors))
 
 
 def mean_of(compare: Callable[[Any, Any], float], pairs: Iterable[tuple[Any, Any]]) -> float:
@@ -168,12 +308,21 @@ def implementations(runs: Sequence[StoredRun]) -> Facts:
         gaps[label] = np.array(
             [y.test_accuracy - x.test_accuracy for x, y in zip(a, b, strict=True)]
         )
-    mild = {
-        name: intervals(differences(all_seeds(runs, name), "test_accuracy"))["LReLU(0.1)"]
-        for name in ("numpy", "torch")
-    }
     corrected = intervals(gaps, 1 - 0.05 / len(gaps))
-    return {"labels": intervals(gaps), "corrected": corrected, "mild": mild}
+    both = {
+        of: np.mean(
+            [differences(all_seeds(runs, name), of)["LReLU(0.1)"] for name in study.COMPARED],
+            axis=0,
+        )
+        for of in ("test_accuracy", "test_loss")
+    }
+    new = {of: values[len(study.FIRST_LOOK) :] for of, values in both.items()}
+    return {
+        "labels": intervals(gaps),
+        "corrected": corrected,
+        "both": intervals(both),
+        "both_new": intervals(new) | {"n": len(new["test_loss"])},
+    }
 
 
 def recipe_search(runs: Sequence[StoredRun]) -> Facts:
@@ -183,12 +332,11 @@ def recipe_search(runs: Sequence[StoredRun]) -> Facts:
     lrelu = measure(study.by_label(runs, "numpy", study.FINALISTS), "validation_accuracy")
     both = {name: (relu[name] + values) / 2 for name, values in lrelu.items()}
     finalists = sorted(lrelu, key=lambda name: -both[name].mean())
-    gains = {
-        after: mean_interval(steps[after] - steps[before]) for before, after in pairwise(steps)
-    }
+    gains = {after: steps[after] - steps[before] for before, after in pairwise(steps)}
     return {
         "steps": steps,
         "gains": gains,
+        "gained": intervals(gains),
         "total": mean_interval(steps["+ dropout"] - steps["SGD"]),
         "chosen": study.CHOSEN,
         "relu": relu,
@@ -221,13 +369,14 @@ def survivors(group: Sequence[StoredRun]) -> Facts:
     """Return accuracies and the dead fraction of the runs that did not diverge."""
     finished = [run for run in group if run.diverged_after is None]
     accuracies = np.array([run.validation_accuracy for run in finished])
-    dead = [np.mean(run.dead_units[-1]) for run in finished]
+    dead = [np.average(run.dead_units[-1], weights=run.recipe.hidden) for run in finished]
     return {
         "runs": len(group),
         "diverged": len(group) - len(finished),
+        "lost": np.zeros(len(group) - len(finished)),
         "accuracies": accuracies,
         "median": float(np.median(accuracies)) if finished else math.nan,
-        "stuck": int(np.sum(accuracies == MAJORITY)),
+        "stuck": int(np.sum(accuracies < MAJORITY + 0.005)),
         "dead": float(np.mean(dead)) if finished else math.nan,
     }
 
@@ -271,6 +420,9 @@ def speed(runs: Sequence[StoredRun]) -> Facts:
         "first_epoch": intervals(differences(groups, "first_validation_accuracy")),
         "epochs": epochs,
         "later": {label: sign_test(epochs["ReLU"], v) for label, v in epochs.items()},
+        "later_than_mild": {
+            label: sign_test(epochs["LReLU(0.1)"], v) for label, v in epochs.items()
+        },
         "faster": rectifiers_are_faster(epochs),
         "steep_slope": sign_test(epochs["tanh"], epochs["LReLU(0.3)"]),
         "validation": measure(groups, "validation_accuracy"),
@@ -342,8 +494,8 @@ def claims(runs: Sequence[StoredRun], implementation: str, label: str) -> Facts:
     """
     groups = all_seeds(runs, implementation)
     relu, lrelu = study.same_seeds(groups["ReLU"], groups[label])
-    by_class = np.subtract(class_errors(lrelu), class_errors(relu), dtype=float)
-    corrected = [mean_interval(by_class[:, digit], 1 - 0.05 / 10) for digit in range(10)]
+    by_class = classes_over_seeds({"ReLU": relu, "LReLU": lrelu})
+    gaps_by_class = [gap.mean for gap in by_class["classes"]]
     scores = np.exp([top3_scores(run) for run in (*relu, *lrelu)])
     gaps = scores[: len(relu)] - scores[len(relu) :]
     settled = {
@@ -358,19 +510,29 @@ def claims(runs: Sequence[StoredRun], implementation: str, label: str) -> Facts:
         "accuracy": mean_interval(differences(pair, "test_accuracy")[label]),
         "mild": mean_interval(differences(groups, "test_accuracy")["LReLU(0.1)"]),
         "test": measure(pair, "test_accuracy"),
-        "relu_classes": int(np.sum(by_class.mean(axis=0) > 0)),
-        "lrelu_classes": int(np.sum(by_class.mean(axis=0) < 0)),
-        "shown_classes": [digit for digit, gap in enumerate(corrected) if gap.excludes_zero],
+        "relu_classes": sum(gap > 0 for gap in gaps_by_class),
+        "lrelu_classes": sum(gap < 0 for gap in gaps_by_class),
+        "shown_classes": by_class["shown_classes"],
+        "shown_for_relu": by_class["shown_for_relu"],
+        "class_gaps": by_class["classes"],
+        "widest": int(np.abs(gaps_by_class).argmax()),
+        "wins": other_images(pair)["wins"],
+        "both": other_images(pair)["both"],
+        "surer": top_over_seeds(pair),
+        "loss_gaps": {
+            epoch: mean_interval(differences(pair, loss_at(epoch))[label]) for epoch in (2, 10, 20)
+        },
         "lowest": float(scores.min()),
         "gap": float(np.abs(gaps).max()),
         "within": sum(float(np.abs(gap).max()) < 1e-7 for gap in gaps),
         "shared": by_chance(shared_images, relu, lrelu),
-        "changed": by_chance(study.disagreements, relu, lrelu),
-        "answers": answers(relu, lrelu),
+        "changed": by_class["changed"],
         "settled": {name: float(v.mean()) for name, v in settled.items()},
         "settled_later": mean_interval(settled["lrelu"] - settled["relu"]),
         "loss_before": mean_interval(differences(pair, loss_at(0))[label]),
         "loss_first": mean_interval(differences(pair, loss_at(1))[label]),
+        "train_loss_before": mean_interval(differences(pair, loss_at(0, "train"))[label]),
+        "train_loss_first": mean_interval(differences(pair, loss_at(1, "train"))[label]),
         "first": measure(pair, "first_validation_accuracy"),
         "dead": float(np.mean([r.dead_units for r in groups["ReLU"]], axis=0).max()),
     }
@@ -378,7 +540,7 @@ def claims(runs: Sequence[StoredRun], implementation: str, label: str) -> Facts:
 
 def elsewhere(runs: Sequence[StoredRun]) -> Facts:
     """Return what the claims need from the other experiments, NumPy's in both notebooks."""
-    settings, paced = stress(runs)["settings"], speed(runs)
+    settings, paced, search = stress(runs)["settings"], speed(runs), recipe_search(runs)
     wide = differences(study.by_label(runs, "numpy"), "test_accuracy")["LReLU(0.3)"]
     return {
         "narrow": settings["narrow and deep 16x8"]["ReLU"],
@@ -390,13 +552,27 @@ def elsewhere(runs: Sequence[StoredRun]) -> Facts:
         "steep_slope": paced["steep_slope"],
         "sigmoid_first": paced["first"]["sigmoid"],
         "wide": mean_interval(wide),
-        "gain": recipe_search(runs)["total"],
+        "wide_wins": int(np.sum(wide > 0)),
+        "rounding": rounding(runs),
+        "gain": search["total"],
+        "gained": search["gained"],
+        "mild_validation": mean_interval(
+            differences(study.by_label(runs, "numpy", study.PAIR), "validation_accuracy")[
+                "LReLU(0.1)"
+            ]
+        ),
     }
 
 
-def loss_at(epoch: int) -> Callable[[StoredRun], float]:
-    """Return what reads the validation loss of an epoch from a run."""
-    return lambda run: float(kept(run, "history").validation_loss[epoch])
+def rounding(runs: Sequence[StoredRun]) -> float:
+    """Return on how many images NumPy's and PyTorch's ReLU differ, all but the rounding alike."""
+    pair = study.same_seeds(*(all_seeds(runs, name)["ReLU"] for name in study.COMPARED))
+    return mean_of(study.disagreements, zip(*pair, strict=True))
+
+
+def loss_at(epoch: int, split: str = "validation") -> Callable[[StoredRun], float]:
+    """Return what reads the loss of an epoch from a run."""
+    return lambda run: float(getattr(kept(run, "history"), f"{split}_loss")[epoch])
 
 
 def class_errors(group: Sequence[StoredRun]) -> NDArray[np.int64]:

@@ -180,4 +180,5 @@ def fit(dataset: Dataset, recipe: Recipe, seed: int = 0, on_epoch: OnEpoch | Non
         history.append(trainer.evaluate(train), trainer.evaluate(validation))
         if on_epoch:
             on_epoch(epoch, history)
-    return Run(recipe, seed, history, trainer.model, trainer.logits(dataset.test.images))
+    logits = trainer.logits(dataset.test.images)
+    return Run(recipe, seed, history, trainer.model, logits, trainer.parameters)

@@ -5,20 +5,26 @@ import inspect
 import io
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from threading import Barrier, BrokenBarrierError
-from typing import Any
+from threading import Barrier, BrokenBarrierError, Event
+from typing import Any, TypeVar
 
-from IPython.display import Markdown, display
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.display import display
 from matplotlib.figure import Figure
 
+from mnist_mlp import weights
 from mnist_mlp.data import Dataset
 from mnist_mlp.evaluation import Result
 from mnist_mlp.recipe import Recipe
 from mnist_mlp.run import History, Run
+
+Case = TypeVar("Case")
+Outcome = TypeVar("Outcome")
 
 OUTPUT_VARIABLE = "MNIST_MLP_OUTPUT"
 """Environment variable: where figures and results go instead of the repository's ``figures/``."""
@@ -38,34 +44,48 @@ def folded(summary: str, *paragraphs: str) -> str:
 
 def say(*paragraphs: str) -> None:
     """Show computed text as Markdown, one paragraph an argument."""
-    display(Markdown("\n\n".join(paragraphs)))
+    text = "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
+    put({"text/markdown": text, "text/plain": text})
+
+
+def put(bundle: dict[str, Any], **metadata: Any) -> None:
+    """Display an output in several forms; outside a notebook, in a script, print the plain one."""
+    if InteractiveShell.initialized():
+        display(bundle, raw=True, metadata=metadata)
+    else:
+        print(bundle["text/plain"])
 
 
 def show(figure: Figure, name: str, caption: str) -> None:
     """Show a figure, sharp on any screen, with its Korean caption, and save it as ``name``.png.
 
     Rendered at twice its size on the page; the metadata keeps the size and, as the picture's
-    alternative text, the caption.
+    alternative text, the caption, which also stands under the figure: exporters drop metadata.
     """
     png = io.BytesIO()
     figure.savefig(png, dpi=200, metadata={"Software": None})
     save(f"{name}.png", png.getvalue())
-    data = {"image/png": base64.b64encode(png.getvalue()).decode(), "text/plain": caption}
     about = {"alt": caption, "width": round(figure.get_figwidth() * 100)}
-    display(data, raw=True, metadata={"image/png": about})
+    encoded = base64.b64encode(png.getvalue()).decode()
+    put({"image/png": encoded, "text/plain": f"{name}.png"}, **{"image/png": about})
+    under = f"**그림.** {caption}"
+    put({"text/markdown": under, "text/plain": under}, caption=True)
 
 
 def save(name: str, content: bytes) -> None:
     """Write a file to the output folder, whole or not at all; if it can't be, say so and go on."""
     chosen = os.environ.get(OUTPUT_VARIABLE)
     folder = Path(os.path.expanduser(chosen) if chosen else Path(__file__).parents[2] / "figures")
+    temporary = folder / f".{name}.tmp"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{name}.tmp"
         temporary.write_bytes(content)
         temporary.replace(folder / name)
     except OSError as error:
-        print(f"알림: {name} 파일을 저장하지 못했습니다({error.strerror}). 보고서는 계속됩니다.")
+        with suppress(OSError):
+            temporary.unlink()  # half a file would only fill the disk further
+        path = folder / name
+        print(f"알림: {path} 파일을 저장하지 못했습니다({error.strerror}). 보고서는 계속됩니다.")
 
 
 def epoch_line(name: str, history: History) -> str:
@@ -76,15 +96,54 @@ def epoch_line(name: str, history: History) -> str:
     )
 
 
+class Stopped(KeyboardInterrupt):
+    """The reader's interrupt, which a notebook shows as one sentence instead of a traceback."""
+
+    def __init__(self) -> None:
+        super().__init__("알림: 중단했습니다. 이 셀을 다시 실행하면 처음부터 다시 계산합니다.")
+
+    def _render_traceback_(self) -> list[str]:  # what IPython asks an exception for
+        return [str(self)]
+
+
+def side_by_side(
+    work: Callable[[Case, Callable[[], None]], Outcome], cases: Iterable[Case], threads: int = 2
+) -> list[Outcome]:
+    """Return ``work(case, on_step)`` of every case, in order; some are at work at once.
+
+    Threads, as NumPy and PyTorch release Python's lock inside their kernels. ``work`` has to call
+    ``on_step`` again and again: that is where an error in another case ends it, or the reader's
+    interrupt, which is raised as :class:`Stopped`.
+    """
+    over = Event()
+
+    def on_step() -> None:
+        if over.is_set():
+            raise Stopped
+
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            futures = [pool.submit(work, case, on_step) for case in cases]
+            wait(futures, return_when=FIRST_EXCEPTION)
+        except KeyboardInterrupt:
+            raise Stopped from None
+        finally:
+            over.set()
+            pool.shutdown(cancel_futures=True)
+    errors = [e for future in futures if not future.cancelled() and (e := future.exception())]
+    if errors:  # the cause; the others were only told to stop
+        raise min(errors, key=lambda error: isinstance(error, Stopped | BrokenBarrierError))
+    return [future.result() for future in futures]
+
+
 def train_side_by_side(
     fit: Callable[..., Run], dataset: Dataset, recipes: Mapping[str, Recipe], seed: int
 ) -> dict[str, Run]:
     """Train several recipes of equally many epochs at once and return the runs by name.
 
-    A thread each: NumPy and PyTorch release Python's lock inside their kernels. All wait for each
-    other after every epoch and one line is printed, so that the output does not depend on which is
-    faster. An error in one, ``DivergedError`` for one, or the reader's interrupt ends all of them
-    within an epoch and is raised.
+    All wait for each other after every epoch and one line is printed, so that the output does not
+    depend on which is faster. An error in one, ``DivergedError`` for one, or the reader's interrupt
+    ends all of them within an epoch and is raised.
     """
     latest: dict[str, History] = {}
 
@@ -95,8 +154,9 @@ def train_side_by_side(
 
     all_done = Barrier(len(recipes), action=print_epoch)
 
-    def train(name: str) -> Run:
+    def train(name: str, on_step: Callable[[], None]) -> Run:
         def on_epoch(_: int, history: History) -> None:
+            on_step()
             latest[name] = history
             all_done.wait()
 
@@ -106,23 +166,15 @@ def train_side_by_side(
             all_done.abort()  # nobody shall wait for this one any more
             raise
 
-    with ThreadPoolExecutor(len(recipes)) as pool:
-        futures = {name: pool.submit(train, name) for name in recipes}
-        try:
-            wait(futures.values(), return_when=FIRST_EXCEPTION)
-        except BaseException:
-            all_done.abort()
-            raise
-    errors = [error for future in futures.values() if (error := future.exception())]
-    if errors:  # the cause; the others were only told to stop
-        raise min(errors, key=lambda error: isinstance(error, BrokenBarrierError))
-    return {name: future.result() for name, future in futures.items()}
+    runs = side_by_side(train, recipes, threads=len(recipes))
+    return dict(zip(recipes, runs, strict=True))
 
 
 def publish(implementation: str, dataset: Dataset, relu: Result, lrelu: Result, name: str) -> None:
     """Show both results as an ``application/json`` output and write them to ``name``.json.
 
-    ``recipe`` is that of LReLU: ReLU's differs in alpha = 0 alone.
+    ``recipe`` is that of LReLU: ReLU's differs in alpha = 0 alone. The networks themselves go to
+    ``weights_scratch.npz`` beside ``results_scratch.json``: see ``scratch.load``.
     """
     content = {
         "framework": implementation,
@@ -136,7 +188,11 @@ def publish(implementation: str, dataset: Dataset, relu: Result, lrelu: Result, 
     }
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1)
     save(f"{name}.json", text.encode() + b"\n")
-    display({"application/json": content, "text/plain": f"{name}: ReLU, LReLU"}, raw=True)
+    networks = weights.to_bytes(
+        implementation, dataset.name, {"ReLU": relu.run, "LReLU": lrelu.run}
+    )
+    save(f"{name.replace('results', 'weights')}.npz", networks)
+    put({"application/json": content, "text/plain": f"{name}: ReLU, LReLU"})
 
 
 def plain(result: Result) -> dict[str, Any]:

@@ -4,22 +4,23 @@ ReLU is blue, LReLU is vermilion (Okabe and Ito's colours for all kinds of colou
 and markers say the same in greyscale. Text in English: Colab has no Korean font.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.colors import PowerNorm
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mnist_mlp.checks import LOSS_LIMIT, WEIGHT_LIMIT, Agreement
-from mnist_mlp.evaluation import Result, ScoredImage, mean_interval
+from mnist_mlp.evaluation import Bin, Interval, Result, mean_interval
 
 BLUE, VERMILION, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#AA4499", "#555555"
 COLOURS = (BLUE, VERMILION)
+WHO_IS_BETTER = LinearSegmentedColormap.from_list("ReLU, nobody, LReLU", [BLUE, "white", VERMILION])
 STYLES: dict[str, dict[str, Any]] = {
     "ReLU": {"color": BLUE, "ls": "-"},
     "LReLU(0.01)": {"color": VERMILION, "ls": ":"},
@@ -38,6 +39,8 @@ HEATMAP: dict[str, Any] = {
     "xticklabels": False,
     "yticklabels": False,
 }
+# A reader's matplotlibrc may ask for a font or for TeX that is not there, or for another style.
+matplotlib.rcdefaults()
 matplotlib.rc("axes.spines", top=False, right=False)
 
 
@@ -80,23 +83,6 @@ def activations(alpha: float) -> Figure:
     return figure
 
 
-def samples(images: NDArray[np.float32], labels: NDArray[np.int64], title: str) -> Figure:
-    """Draw the first ten images of every class, one class a row, as one mosaic."""
-    mosaic = np.zeros((10, 10, 28, 28), np.float32)  # class, image, its rows and columns
-    for digit in range(10):
-        first = images[labels == digit][:10].reshape(-1, 28, 28)
-        mosaic[digit, : len(first)] = first
-    figure, axes = new_figure(1, 1, (6.4, 6.6))
-    ax = axes[0, 0]
-    pixels = mosaic.transpose(0, 2, 1, 3).reshape(280, 280)
-    ax.imshow(pixels, cmap="gray_r", vmin=0, vmax=1)
-    ax.set(title=title, ylabel="Class", xticks=[])
-    ax.set_yticks(28 * np.arange(10) + 13.5, [str(digit) for digit in range(10)])
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
-    return figure
-
-
 def gradient_flow(flows: Mapping[str, Mapping[str, Any]]) -> Figure:
     """Draw dL/dz by hidden layer relative to the last one, before and after an epoch.
 
@@ -105,57 +91,77 @@ def gradient_flow(flows: Mapping[str, Mapping[str, Any]]) -> Figure:
     figure, axes = new_figure(1, 2, (11, 4.2))
     for label, flow in flows.items():
         layers = np.arange(1, len(flow["start"]) + 1)
-        markers = {"marker": "s" if "gain" in label else "o", "ms": 4.5}
-        for ax, values in zip(axes[0], (flow["start"], flow["after"]), strict=True):
-            ax.plot(layers, values, label=label, **style(label) | markers)
-        axes[0, 0].plot(layers, flow["predicted"], "x", color=style(label)["color"], ms=9)
-    for ax, when in zip(axes[0], ("at the start (x: predicted)", "after one epoch"), strict=True):
+        marker = "s" if "gain" in label else "^" if label.startswith("LReLU") else "o"
+        markers = {"marker": marker, "ms": 5, "alpha": 0.5 if "gain" in label else 1}
+        start, after = axes[0]
+        start.plot(layers, flow["start"], **style(label) | markers | {"ls": ""})
+        start.plot(layers, flow["predicted"], lw=1, **style(label))
+        after.plot(layers, flow["after"], label=label, **style(label) | markers)
+    titles = ("at the start (lines: predicted)", "after one epoch")
+    for ax, when in zip(axes[0], titles, strict=True):
         ax.set(title=f"Gradient by layer, {when}", yscale="log", xlabel="Hidden layer")
         ax.set_ylabel("RMS of dL/dz, last layer = 1")
         ax.grid(alpha=0.3)
+    lows, highs = zip(*(ax.get_ylim() for ax in axes[0]), strict=True)
+    for ax in axes[0]:
+        ax.set_ylim(min(lows), max(highs))
     axes[0, 1].legend(frameon=False, fontsize=9)
     return figure
 
 
 def confusion_matrices(relu: Result, lrelu: Result, dataset: str) -> Figure:
-    """Draw counts and row rates of two confusion matrices."""
-    figure, axes = new_figure(2, 2, (11, 10.6))
-    # Errors are below 2 % of a row: a square-root-like scale keeps them visible beside 99 %.
-    scale = PowerNorm(0.35, vmin=0, vmax=100)
-    for (above, below), result in zip(axes.T, (relu, lrelu), strict=True):
-        counts, label = result.confusion, result.label
-        rates = 100 * counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-        correct = f"{np.trace(counts):,} of {counts.sum():,} correct"
-        texts = {above: (counts, ",d"), below: (rates, ".1f")}
-        for ax, (values, form) in texts.items():
-            annotations = [[format(v, form) if v else "" for v in row] for row in values]
-            sns.heatmap(rates, ax=ax, norm=scale, cmap="Blues", annot=annotations, **HEATMAP)
-            label_classes(ax)
-        above.set_title(f"{label}: counts ({correct})")
-        below.set_title(f"{label}: % of the true class")
+    """Draw two confusion matrices: the errors in colour, beside each row the class's accuracy."""
+    figure, (axes,) = new_figure(1, 2, (11, 5.7))
+    off_diagonal = ~np.eye(len(relu.confusion), dtype=bool)
+    most = max(1, relu.confusion[off_diagonal].max(), lrelu.confusion[off_diagonal].max())
+    for ax, result, cmap in zip(axes, (relu, lrelu), ("Blues", "Oranges"), strict=True):
+        counts = result.confusion
+        texts = [[f"{v:d}" if v else "" for v in row] for row in counts]
+        errors = np.where(off_diagonal, counts, np.nan)  # what is NaN has no colour and no text
+        sns.heatmap(errors, ax=ax, cmap=cmap, vmin=0, vmax=1.3 * most, annot=texts, **HEATMAP)
+        ax.set_facecolor("#eeeeee")
+        for digit, row in enumerate(counts):
+            ax.text(digit + 0.5, digit + 0.5, f"{row[digit]:,d}", ha="center", va="center", size=9)
+            share = f"{100 * row[digit] / row.sum():.1f}%" if row.sum() else "no image"
+            ax.text(10.15, digit + 0.5, share, va="center", size=9)
+        ax.set_title(f"{result.label}: {np.trace(counts):,} of {counts.sum():,} correct")
+        label_classes(ax)
     figure.suptitle(f"10x10 confusion matrix, test data ({dataset})", fontsize=13)
     return figure
 
 
-def confusion_difference(relu: Result, lrelu: Result, dataset: str) -> Figure:
-    """Draw the difference of two confusion matrices, and the errors of each class."""
-    figure, ((left, right),) = new_figure(1, 2, (11, 5.4))
+def confusion_difference(
+    relu: Result, lrelu: Result, dataset: str, over_seeds: Sequence[Interval] = ()
+) -> Figure:
+    """Draw the difference of two confusion matrices, and that of the errors of each class.
+
+    The colour says which network is better. ``over_seeds`` has the mean difference of each class
+    over stored seeds; none where there are no such runs.
+    """
+    figure, ((left, right),) = new_figure(1, 2, (11, 5.2))
     difference = lrelu.confusion - relu.confusion
+    in_favour = np.where(np.eye(len(difference), dtype=bool), difference, -difference)
     limit = max(1, int(np.abs(difference).max()))
     signed = [[f"{v:+d}" if v else "" for v in row] for row in difference]
-    sns.heatmap(difference, ax=left, cmap="PuOr", vmin=-limit, vmax=limit, annot=signed, **HEATMAP)
-    left.set_title(f"Difference of counts: {lrelu.label} minus {relu.label}")
+    sns.heatmap(
+        in_favour, ax=left, cmap=WHO_IS_BETTER, vmin=-limit, vmax=limit, annot=signed, **HEATMAP
+    )
+    left.set_title(f"Counts: {lrelu.label} minus {relu.label}")
     label_classes(left)
 
-    classes = np.arange(len(difference))
-    for shift, result, colour in zip((-0.2, 0.2), (relu, lrelu), COLOURS, strict=True):
-        bars = right.bar(classes + shift, result.errors, 0.4, color=colour, label=result.label)
-        right.bar_label(bars, fontsize=8)
-    right.set(title="Errors by true class", xlabel="True class", ylabel="Images", xticks=classes)
-    right.locator_params(axis="y", integer=True)
-    right.margins(y=0.12)  # the legend stands above the tallest bar
-    right.legend(frameon=False, ncols=2)
-    figure.suptitle(f"Difference of the confusion matrices, test data ({dataset})", fontsize=13)
+    classes, gaps = np.arange(len(difference)), lrelu.errors - relu.errors
+    colours = [BLUE if gap > 0 else VERMILION for gap in gaps]
+    right.bar(classes, gaps, 0.6, color=colours, alpha=0.6, label="this run")
+    if over_seeds:
+        means = [interval.mean for interval in over_seeds]
+        halves = [interval.high - interval.mean for interval in over_seeds]
+        label = f"mean of {over_seeds[0].n} stored seeds"
+        right.errorbar(classes, means, halves, fmt="D", ms=5, color="black", capsize=3, label=label)
+    right.axhline(0, color=GREY, lw=0.8)
+    right.set(title=f"Errors by class: {lrelu.label} minus {relu.label}", xticks=classes)
+    right.set(xlabel="True class", ylabel="Images (above 0: ReLU is better)")
+    right.legend(frameon=False, fontsize=9)
+    figure.suptitle(f"Blue: {relu.label} is better, orange: {lrelu.label} ({dataset})", fontsize=13)
     return figure
 
 
@@ -169,78 +175,57 @@ def label_classes(ax: Axes) -> None:
         spine.set_visible(True)
 
 
-def top3_images(relu: Result, lrelu: Result, images: NDArray[np.float32], dataset: str) -> Figure:
-    """Draw the three best images of every class for two networks, with 1 - p under each.
-
-    A thick green frame and "both" mark an image that is among the three best of both networks.
-    """
-    # Places by number: to arrange sixty axes by their texts takes as long as to draw them.
-    figure = Figure(figsize=(9.8, 17))
-    place = {"bottom": 0.025, "top": 0.965, "hspace": 0.35, "wspace": 0.25}
-    grids = [figure.add_gridspec(10, 3, **place, left=x, right=x + 0.45) for x in (0.04, 0.54)]
-    axes = np.hstack([grid.subplots(squeeze=False) for grid in grids])
-    for digit, (left, right) in enumerate(zip(relu.top3, lrelu.top3, strict=True)):
-        shared = {s.index for s in left} & {s.index for s in right}
-        for ax, scored in zip(axes[digit], left + right, strict=False):
-            draw_image(ax, images[scored.index], scored.index in shared)
-            ax.set_xlabel(score_label(scored, digit, scored.index in shared), fontsize=9)
-        axes[digit, 0].set_ylabel(f"class {digit}", fontsize=11)
-    for column, ax in enumerate(axes[0]):
-        label = (relu, lrelu)[column // 3].label
-        ax.set_title(f"{label}  #{column % 3 + 1}", fontsize=10)
-    title = f"Top 3 score images of every class, test data ({dataset})"
-    figure.suptitle(title, fontsize=13, y=0.993)
-    return figure
-
-
-def draw_image(ax: Axes, pixels: NDArray[np.float32], marked: bool) -> None:
-    """Draw a digit of 784 pixels, framed; in thick green if it is marked."""
-    ax.imshow(pixels.reshape(28, 28), cmap="gray_r", vmin=0, vmax=1)
-    ax.set(xticks=[], yticks=[])
-    ax.spines[:].set(visible=True, color=GREEN if marked else "#bbbbbb", lw=3 if marked else 0.8)
-
-
-def score_label(scored: ScoredImage, digit: int, shared: bool) -> str:
-    """Return the text under an image: its probability, its number, and what is special about it."""
-    if scored.shortfall < 1e-3:
-        p = f"p = 1 − {scored.shortfall:.1e}"
-    else:
-        p = f"p = {scored.probability:.4f}"
-    notes = ["both"] * shared + [f"true class {scored.label}"] * (scored.label != digit)
-    return f"{p}\n#{scored.index}" + "".join(f", {note}" for note in notes)
-
-
-def learning_curves(relu: Result, lrelu: Result, dataset: str) -> Figure:
-    """Draw loss and accuracy of both splits by epoch, and the difference of the two networks.
+def learning_curves(
+    relu: Result, lrelu: Result, dataset: str, over_seeds: Mapping[str, Any] | None = None
+) -> Figure:
+    """Draw the losses of both splits by epoch; below, if given, the same over stored seeds.
 
     Only the first panel shows epoch 0, before training: chance is far away from what follows.
+    ``over_seeds`` has ``n``, the number of seeds, and for "train" and "validation" the losses of
+    "ReLU" and "LReLU", arrays (seeds, epochs + 1).
     """
-    figure, axes = new_figure(2, 2, (11, 8))
-    loss, zoom, accuracy, difference = axes.ravel()
+    repeated = over_seeds if over_seeds and over_seeds["n"] else None
+    figure, axes = new_figure(2 if repeated else 1, 2, (11, 7.6 if repeated else 4.2))
+    loss, zoom = axes[0]
     for result, colour in zip((relu, lrelu), COLOURS, strict=True):
         history = result.run.history
         epochs = np.arange(len(history.train_loss))
         for split, dash, marker in (("train", "--", ""), ("validation", "-", "o")):
             line: dict[str, Any] = {"ls": dash, "color": colour, "marker": marker, "ms": 3.5}
             losses = np.array(getattr(history, f"{split}_loss"))
-            rates = 100 * np.array(getattr(history, f"{split}_accuracy"))
             loss.plot(epochs, losses, label=f"{result.label} {split}", **line)
             zoom.plot(epochs[1:], losses[1:], **line)
-            accuracy.plot(epochs[1:], rates[1:], **line)
-    for split, dash in (("train", "--"), ("validation", "-")):
-        a, b = (np.array(getattr(r.run.history, f"{split}_loss")) for r in (relu, lrelu))
-        difference.plot(np.arange(1, len(a)), (b - a)[1:], dash, color="black", label=split)
-    difference.axhline(0, color=GREY, lw=0.8)
-    by_epoch(loss, f"Cross-entropy loss ({dataset})", "Loss (log scale)")
-    by_epoch(zoom, "The same from epoch 1, linear scale", "Loss")
-    by_epoch(accuracy, f"Accuracy from epoch 1 ({dataset})", "Accuracy (%)")
-    by_epoch(difference, f"Loss of {lrelu.label} minus {relu.label}", "Difference of losses")
+    by_epoch(loss, f"This run, log scale ({dataset})", "Cross-entropy loss")
+    by_epoch(zoom, f"This run from epoch 1 ({dataset})", "Cross-entropy loss")
     loss.set_yscale("log")
     zoom.set_ylim(0, None)
     handles = loss.get_legend_handles_labels()
     figure.legend(*handles, loc="outside upper center", ncols=4, frameon=False)
-    difference.legend(frameon=False)
+    if repeated:
+        loss_over_seeds(axes[1, 0], axes[1, 1], repeated, (relu.label, lrelu.label))
     return figure
+
+
+def loss_over_seeds(
+    means: Axes, gaps: Axes, over_seeds: Mapping[str, Any], names: tuple[str, str]
+) -> None:
+    """Draw mean and range of the losses over seeds, and the mean paired differences."""
+    for split, dash, dark in (("train", "--", GREEN), ("validation", "-", "black")):
+        relu, lrelu = (over_seeds[split][name][:, 1:] for name in ("ReLU", "LReLU"))
+        epochs = np.arange(1, relu.shape[1] + 1)
+        for losses, colour in ((relu, BLUE), (lrelu, VERMILION)):
+            means.plot(epochs, losses.mean(axis=0), dash, color=colour)
+            low, high = losses.min(axis=0), losses.max(axis=0)
+            means.fill_between(epochs, low, high, color=colour, alpha=0.12, lw=0)
+        intervals = [mean_interval(gap) for gap in (lrelu - relu).T]
+        gaps.plot(epochs, [i.mean for i in intervals], dash, color=dark, label=split)
+        low, high = [i.low for i in intervals], [i.high for i in intervals]
+        gaps.fill_between(epochs, low, high, color=dark, alpha=0.15, lw=0)
+    gaps.axhline(0, color=GREY, lw=0.8)
+    by_epoch(means, f"{over_seeds['n']} stored seeds: mean and range", "Cross-entropy loss")
+    by_epoch(gaps, f"{names[1]} minus {names[0]}, same seed: mean, 95 %", "Difference of losses")
+    means.set_ylim(0, None)
+    gaps.legend(frameon=False)
 
 
 def step_agreement(agreements: Mapping[str, Agreement]) -> Figure:
@@ -263,64 +248,122 @@ def step_agreement(agreements: Mapping[str, Agreement]) -> Figure:
     return figure
 
 
-def dots(ax: Axes, groups: Mapping[str, NDArray[np.float64]], title: str, ylabel: str) -> None:
-    """Draw fractions in percent: a dot a seed, and each group's mean with its 95 % interval."""
-    for position, (label, values) in enumerate(groups.items()):
-        spread = np.linspace(-0.12, 0.12, len(values))
-        colour = VERMILION if label.startswith("LReLU") else BLUE
-        ax.plot(position + spread, 100 * values, "o", ms=5.5, color=colour, alpha=0.8, mew=0)
-        interval = mean_interval(100 * values)
+def dots(
+    ax: Axes, groups: Mapping[str, NDArray[np.float64]], looked: int = 0, colour: str = VERMILION
+) -> None:
+    """Draw paired differences: a dot a seed, and each group's mean with its 95 % interval.
+
+    The first ``looked`` dots of a group are hollow.
+    """
+    for position, values in enumerate(groups.values()):
+        places = position + np.linspace(-0.15, 0.15, len(values))
+        first: dict[str, Any] = {"mfc": "none", "mec": colour}
+        ax.plot(places[looked:], values[looked:], "o", ms=5, color=colour, alpha=0.7, mew=0)
+        ax.plot(places[:looked], values[:looked], "o", ms=5, **first)
+        interval = mean_interval(values)
         half = interval.high - interval.mean
-        ax.errorbar(position + 0.25, interval.mean, half, fmt="D", ms=5, color="black", capsize=4)
+        ax.errorbar(position + 0.3, interval.mean, half, fmt="D", ms=5, color="black", capsize=4)
+    ax.axhline(0, color=GREY, lw=1)
     ax.set_xticks(range(len(groups)), list(groups))
-    ax.set(title=title, ylabel=ylabel, xlim=(-0.6, len(groups) - 0.2))
+    ax.set_xlim(-0.6, len(groups) - 0.2)
     ax.grid(axis="y", alpha=0.3)
 
 
-def recipe_steps(steps: Mapping[str, NDArray[np.float64]]) -> Figure:
-    """Draw validation accuracy of the recipe, built up step by step."""
-    figure, axes = new_figure(1, 1, (8, 3.8))
-    title = "What each step of the recipe buys (ReLU)"
-    dots(axes[0, 0], steps, title, "Validation accuracy (%)")
-    return figure
-
-
 def seeds(
-    accuracy: Mapping[str, NDArray[np.float64]], difference: Mapping[str, NDArray[np.float64]]
+    accuracy: Mapping[str, NDArray[np.float64]],
+    loss: Mapping[str, NDArray[np.float64]],
+    looked: int,
 ) -> Figure:
-    """Draw test accuracy by activation, and the paired differences to ReLU."""
-    figure, axes = new_figure(1, 2, (11, 4.2))
-    dots(axes[0, 0], accuracy, "Test accuracy over seeds", "Test accuracy (%)")
-    axes[0, 1].axhline(0, color=GREY, lw=1)
-    dots(axes[0, 1], difference, "Same seed: LReLU minus ReLU", "Difference to ReLU (points)")
+    """Draw how LReLU's test accuracy and test loss differ from ReLU's with the same seed.
+
+    The first ``looked`` seeds, hollow, had been seen before the others were trained.
+    """
+    figure, ((left, right),) = new_figure(1, 2, (11, 4.2))
+    dots(left, {label: 100 * gaps for label, gaps in accuracy.items()}, looked)
+    dots(right, loss, looked)
+    left.set(title="Test accuracy minus ReLU's, same seed", ylabel="Points (above 0: LReLU better)")
+    right.set(title="Test loss minus ReLU's, same seed", ylabel="Loss (below 0: LReLU better)")
     return figure
 
 
-def dead_fractions(dead: Mapping[str, NDArray[np.float64]]) -> Figure:
-    """Draw the mean fraction of dead units by epoch; arrays of shape (epochs + 1, layers)."""
-    figure, (axes,) = new_figure(1, 2, (11, 3.6))
-    for layer, ax in enumerate(axes):
-        for label, values in dead.items():
-            ax.plot(100 * values[:, layer], label=label, **style(label))
-        by_epoch(ax, f"Hidden layer {layer + 1}", "Dead units (%)")
-        ax.set_ylim(0, 105 * max(values.max() for values in dead.values()) or 1)
-    axes[1].legend(frameon=False)
+def calibration(
+    bins: Mapping[str, Sequence[Bin]], explained: Mapping[str, NDArray[np.float64]]
+) -> Figure:
+    """Draw how often a network is wrong against how often it says it may be.
+
+    ``bins[label]`` holds equally many images each; those without an error are left out. Beside it
+    what ``explained`` holds over stored seeds: by name, paired differences of LReLU(0.1) to ReLU.
+    """
+    figure, ((left, right),) = new_figure(1, 2, (11, 4.2))
+    left.plot([1e-5, 1], [1e-5, 1], color=GREY, lw=0.8, label="as often as it says")
+    for (label, groups), colour, marker in zip(bins.items(), COLOURS, "os", strict=True):
+        seen = [b for b in groups if b.wrong]  # no error has no place on a log axis
+        wrong = np.array([b.wrong for b in seen])
+        ends = [wrong - [b.low for b in seen], [b.high for b in seen] - wrong]
+        look: dict[str, Any] = {"fmt": marker, "ms": 5, "color": colour, "capsize": 3, "lw": 1}
+        left.errorbar([b.said for b in seen], wrong, ends, label=label, **look)
+    title = f"Said and real error, this run ({groups[0].images:,} images a point)"
+    left.set(title=title, xscale="log", yscale="log")
+    left.set(xlabel="Mean of 1 − p of the answer", ylabel="Fraction misread, 95 %")
+    left.legend(frameon=False, fontsize=9)
+    left.grid(alpha=0.3)
+    dots(right, explained)
+    right.set(title="LReLU(0.1) minus ReLU, same seed", ylabel="Difference (below 0: less)")
+    return figure
+
+
+def recipe_steps(gains: Mapping[str, NDArray[np.float64]]) -> Figure:
+    """Draw what each step of the recipe adds to the validation accuracy, seed by seed."""
+    figure, axes = new_figure(1, 1, (8, 3.4))
+    dots(axes[0, 0], {step: 100 * values for step, values in gains.items()}, colour=BLUE)
+    title = "What each step adds to the one before it (ReLU)"
+    axes[0, 0].set(title=title, ylabel="Validation accuracy (points)")
+    return figure
+
+
+def stress(settings: Mapping[str, Mapping[str, Mapping[str, Any]]], majority: float) -> Figure:
+    """Draw the validation accuracy of every run in every setting; a cross is one that diverged.
+
+    ``settings[setting][label]``: see ``findings.stress``. The line is at the largest class.
+    """
+    figure, axes = new_figure(1, 1, (11, 4))
+    ax, last = axes[0, 0], len(settings) - 1
+    markers = {"ReLU": "o", "LReLU(0.1)": "^", "LReLU(0.3)": "s"}
+    for place, groups in enumerate(settings.values()):
+        for shift, (label, ends) in zip((-0.25, 0, 0.25), groups.items(), strict=True):
+            for values, marker in ((100 * ends["accuracies"], markers[label]), (ends["lost"], "x")):
+                where = place + shift + 0.02 * (np.arange(len(values)) - (len(values) - 1) / 2)
+                name = label if place == last and marker != "x" else None
+                look = {"color": style(label)["color"], "ms": 6, "alpha": 0.8}
+                ax.plot(where, values, marker, label=name, **look)
+    ax.axhline(100 * majority, color=GREY, lw=0.8, ls=":")
+    ax.annotate(
+        "always the largest class",
+        (-0.5, 100 * majority),
+        xytext=(0, 4),
+        fontsize=9,
+        textcoords="offset points",
+        color=GREY,
+    )
+    ax.set_xticks(range(len(settings)), list(settings))
+    ax.set(title="Five epochs under stress (x: diverged)", ylabel="Validation accuracy (%)")
+    ax.set(ylim=(-6, 103), xlim=(-0.55, last + 0.55))
+    ax.grid(axis="y", alpha=0.3)
+    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
 def learning_speed(curves: Mapping[str, NDArray[np.float64]], goal: float) -> Figure:
-    """Draw validation accuracy from epoch 1, mean and range over seeds; (seeds, epochs + 1)."""
-    figure, ((ax,),) = new_figure(1, 1, (9.8, 5))
+    """Draw mean validation accuracy from epoch 1; ``curves[label]`` is (seeds, epochs + 1)."""
+    figure, ((ax,),) = new_figure(1, 1, (9.8, 4.4))
     alone = {  # the sigmoid's own rates beside the shared one
         "sigmoid, lr 0.2": {"color": "#332288", "ls": "-"},
         "sigmoid, lr 0.8": {"color": "#999933", "ls": "-."},
     }
     for label, values in curves.items():
         line = alone.get(label, style(label))
-        epochs, rates = np.arange(1, values.shape[1]), 100 * values[:, 1:]
-        ax.plot(epochs, rates.mean(axis=0), label=label, **line)
-        low, high = rates.min(axis=0), rates.max(axis=0)
-        ax.fill_between(epochs, low, high, color=line["color"], alpha=0.1, lw=0)
+        epochs = np.arange(1, values.shape[1])
+        ax.plot(epochs, 100 * values[:, 1:].mean(axis=0), label=label, **line)
     ax.axhline(100 * goal, color=GREY, lw=0.8, ls=":")
     by_epoch(ax, "Validation accuracy above 94 %", "Accuracy (%)")
     ax.set_ylim(94, 99)

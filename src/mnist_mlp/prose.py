@@ -38,7 +38,7 @@ def power(value: float) -> str:
     r"""Write a number with two digits, a small one as a formula: ``$2.9 \times 10^{-8}$``."""
     if value == 0 or value >= 0.01 or not math.isfinite(value):
         return f"{value:.2g}"
-    mantissa, exponent = f"{value:.1e}".split("e")
+    mantissa, exponent = f"{value:.1e}".replace(".0e", "e").split("e")
     return f"${mantissa} \\times 10^{{{int(exponent)}}}$"
 
 
@@ -59,13 +59,25 @@ def points(difference: float, digits: int = 2) -> str:
 
 def interval(value: Interval) -> str:
     """Write a mean difference of fractions with its 95 % interval, in percentage points."""
-    low, high = signed(100 * value.low, 3), points(value.high, 3)
-    return f"{points(value.mean, 3)} (95% 신뢰구간 {low} ~ {high})"
+    return f"{points(value.mean, 3)} (95% 신뢰구간 {ends((value.low, value.high))})"
 
 
-def within(value: Interval) -> str:
-    """Write the largest difference of fractions, either way, that an interval allows."""
-    return f"{100 * max(-value.low, value.high):.3f}%p"
+def korean(label: str) -> str:
+    """Write what figures call a run in the text's words: "sigmoid, lr 0.2"."""
+    for ours, theirs in (("sigmoid", "시그모이드"), ("lr ", "학습률 "), ("gain ", "초기 가중치 ×")):
+        label = label.replace(ours, theirs)
+    return label
+
+
+def ends(low_and_high: tuple[float, float]) -> str:
+    """Write the ends of an interval of fractions in percentage points: "−0.054 ~ +0.020%p"."""
+    low, high = low_and_high
+    return f"{signed(100 * low, 3)} ~ {points(high, 3)}"
+
+
+def span(low_and_high: tuple[float, float]) -> str:
+    """Write the ends of an interval of losses: "−0.0016 ~ −0.0002"."""
+    return " ~ ".join(signed(end, 4) for end in low_and_high)
 
 
 def p_value(p: float) -> str:
@@ -103,7 +115,7 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-NUMBERS = (particle, listed, power, percent, signed, points, interval, within, p_value)
+NUMBERS = (particle, listed, power, percent, signed, points, interval, ends, span, p_value, korean)
 TEMPLATES.filters |= {f.__name__: f for f in (*NUMBERS, spread, middle)}
 TEMPLATES.filters["count"] = "{:,}".format
 TEMPLATES.globals |= {"supported": supported, "rewrite": REWRITE}

@@ -48,7 +48,7 @@ class Evaluation:
 
 @dataclass
 class Run:
-    """A finished training run: what was asked for, how it went, the model and its test logits."""
+    """A finished training run: what was asked for, how it went, the model and what it says."""
 
     recipe: Recipe
     seed: int
@@ -56,6 +56,8 @@ class Run:
     model: Any
     logits: NDArray[np.float32]
     """(n_test, 10), in the order of the test images."""
+    parameters: dict[str, NDArray[Any]] = field(default_factory=dict)
+    """The trained weights by name: W1 (784, 512), W2, W3, then b1 (512,), b2, b3."""
 
 
 class DivergedError(RuntimeError):

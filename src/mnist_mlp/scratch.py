@@ -1,11 +1,13 @@
 """The network from scratch, in NumPy alone: model, optimiser and training loop."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mnist_mlp import weights
 from mnist_mlp.data import Dataset, Split
 from mnist_mlp.draws import initial_parameters, minibatches, random_stream
 from mnist_mlp.layers import (
@@ -52,6 +54,15 @@ class MLP:
             if training or not isinstance(layer, Dropout):
                 x = layer.forward(x)
         return x
+
+    def logits(self, images: Array, chunk: int = 1000) -> Array:
+        """Return the logits (N, 10) of any number of images, in chunks that fit the cache."""
+        starts = range(0, len(images), chunk)
+        return np.concatenate([self.forward(images[s : s + chunk]) for s in starts])
+
+    def predict(self, images: Array) -> NDArray[np.int64]:
+        """Return the digit (N,) that the network reads in each image (N, 784), in [0, 1]."""
+        return self.logits(images).argmax(axis=1)
 
     def backward(self, to_input: bool = False) -> Array:
         """Store the loss's gradients in every affine layer's ``dW`` and ``db``.
@@ -113,9 +124,8 @@ class Trainer:
         return loss
 
     def logits(self, images: Array, chunk: int = 1000) -> Array:
-        """Return the logits (N, 10) of any number of images, in chunks that fit the cache."""
-        starts = range(0, len(images), chunk)
-        return np.concatenate([self.model.forward(images[s : s + chunk]) for s in starts])
+        """Return the logits (N, 10) of any number of images, without dropout."""
+        return self.model.logits(images, chunk)
 
     def evaluate(self, split: Split, chunk: int = 1000) -> Evaluation:
         """Measure mean loss, accuracy and dead units of each hidden layer, without dropout."""
@@ -164,4 +174,24 @@ def fit(dataset: Dataset, recipe: Recipe, seed: int = 0, on_epoch: OnEpoch | Non
             history.append(trainer.evaluate(train), trainer.evaluate(dataset.validation))
         if on_epoch:
             on_epoch(epoch, history)
-    return Run(recipe, seed, history, trainer.model, trainer.logits(dataset.test.images))
+    logits = trainer.logits(dataset.test.images)
+    return Run(recipe, seed, history, trainer.model, logits, trainer.parameters)
+
+
+def load(path: Path | str, activation: str = "ReLU") -> MLP:
+    """Return a trained network, "ReLU" or "LReLU", from the file that a notebook saved.
+
+    Also PyTorch's (``weights_framework.npz``): both notebooks save the same arrays.
+    ``load("figures/weights_scratch.npz").predict(images)`` reads images (N, 784) in [0, 1].
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, damaged or something else.
+    """
+    saved = weights.read(path)
+    model = MLP(saved.recipes[activation], seed=0)  # the weights it draws are replaced
+    for i, affine in enumerate(model.affine, start=1):
+        affine.W = saved.parameters[activation][f"W{i}"]
+        affine.b = saved.parameters[activation][f"b{i}"]
+    return model

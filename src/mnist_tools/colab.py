@@ -13,6 +13,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from mnist_mlp.study import STUDY_FILE
+from mnist_tools import links
 from mnist_tools.files import (
     NOTEBOOKS,
     ReportError,
@@ -46,7 +47,10 @@ print("Writing {path}")'''
 
 
 def carried_cells(root: Path) -> list[NotebookNode]:
-    """Return the cells that write the package and the study; viewers fold them at first."""
+    """Return the cells that write the package and the study.
+
+    Viewers fold them at first, and nbconvert (from 7.17) leaves their source out of its HTML.
+    """
     study = root / "data" / STUDY_FILE.name
     modules = package_files(root / "src" / "mnist_mlp")
     targets = {file: f"{FOLDER}/{file.relative_to(root).as_posix()}" for file in [*modules, study]}
@@ -60,7 +64,11 @@ def carried_cells(root: Path) -> list[NotebookNode]:
     cells = [nbformat.v4.new_markdown_cell(TEXT), *map(nbformat.v4.new_code_cell, sources)]
     for number, cell in enumerate(cells):
         cell.id = f"carried-{number}"
-        cell.metadata = NotebookNode({"id": cell.id, "jupyter": {"source_hidden": number > 1}})
+        cell.metadata = NotebookNode(
+            id=cell.id,
+            jupyter={"source_hidden": number > 1},
+            transient={"remove_source": True},
+        )
     cells[0].metadata = NotebookNode({"id": "carried-0", "jp-MarkdownHeadingCollapsed": True})
     return cells
 
@@ -87,7 +95,8 @@ def single_file(nb: NotebookNode, carried: list[NotebookNode]) -> NotebookNode:
 
 
 def build() -> None:
-    """Write both files and say how large they are."""
+    """Write the repository's links and both files; say what was written."""
+    links.update(Path())
     for name in NOTEBOOKS.values():
         nb = single_file(read_notebook(Path("notebooks", f"{name}.ipynb")), carried_cells(Path()))
         target = Path("dist", f"{name}.ipynb")

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -13,8 +15,11 @@ from nbformat import NotebookNode
 
 from mnist_mlp.notebook import OUTPUT_VARIABLE
 from mnist_tools.files import ReportError, read_notebook
+from mnist_tools.progress import Progress
 
 TIMEOUT = 600  # seconds a cell may run
+Watch = Callable[[int, str], None]
+"""Called with a cell's index when it starts (and "") and with whatever it then prints."""
 
 
 class CellError(ReportError):
@@ -31,12 +36,16 @@ class CellError(ReportError):
 
 
 class Client(NotebookClient):
-    """A client that knows its cell, and ends a notebook that puts out too much."""
+    """A client that knows its cell, and ends a notebook that takes or puts out too much."""
 
-    def __init__(self, nb: NotebookNode, folder: Path, timeout: float, output_limit: float) -> None:
+    watch: Watch | None = None
+
+    def __init__(
+        self, nb: NotebookNode, folder: Path, timeout: float, total: float, output_limit: float
+    ) -> None:
         super().__init__(
             nb,
-            timeout=timeout,
+            timeout_func=self._seconds_left,
             kernel_name="python3",
             record_timing=False,
             coalesce_streams=True,
@@ -45,11 +54,18 @@ class Client(NotebookClient):
             extra_arguments=["--log-level=ERROR"],  # not the warning about local sockets
             on_cell_start=self._started,
         )
-        self.index = 0  # of the cell that was started last
+        self.index, self.started = 0, False  # the cell that was started last, if any was
+        self.cell_limit, self.total = timeout, total
+        self.end = time.monotonic() + total
         self.output_limit, self.size = output_limit, 0
 
+    def _seconds_left(self, _: NotebookNode) -> float:
+        return max(0.1, min(self.cell_limit, self.end - time.monotonic()))  # 0 would be no limit
+
     def _started(self, cell: NotebookNode, cell_index: int) -> None:
-        self.index = cell_index
+        self.index, self.started = cell_index, True
+        if self.watch:
+            self.watch(cell_index, "")
 
     def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
         """Keep an output, or end the run so that this process's memory is bounded too."""
@@ -57,7 +73,16 @@ class Client(NotebookClient):
         if self.size > self.output_limit and self.task_poll_for_reply:
             self.task_poll_for_reply.cancel()  # as nbclient does if the kernel died
             raise asyncio.CancelledError
+        if self.watch and msg["msg_type"] == "stream":
+            self.watch(cell_index, msg["content"]["text"])
         return super().process_message(msg, cell, cell_index)
+
+    async def _async_cleanup_kernel(self) -> None:
+        """End the watch over the kernel too, which nbclient forgets when a cell ends oddly."""
+        for task in asyncio.all_tasks():
+            if "_async_poll_kernel_alive" in str(task.get_coro()):
+                task.cancel()
+        await super()._async_cleanup_kernel()
 
     def reason(self, failure: Exception) -> str:
         """Describe what ended the notebook in one line."""
@@ -65,6 +90,8 @@ class Client(NotebookClient):
             return f"more than {self.output_limit:,} characters of output"
         if isinstance(failure, CellExecutionError):
             return f"{failure.ename}: {failure.evalue}"
+        if isinstance(failure, CellTimeoutError) and time.monotonic() >= self.end:
+            return f"the notebook took more than {self.total:g} seconds"
         return f"{type(failure).__name__}: {str(failure).splitlines()[0]}"
 
 
@@ -74,8 +101,11 @@ def run(
     env: dict[str, str],
     *,
     timeout: float = TIMEOUT,
+    total: float = float("inf"),
     memory: float = 0,
     output_limit: float = float("inf"),
+    watch: Watch | None = None,
+    **process: Any,
 ) -> None:
     """Execute a notebook's cells, in place, in a clean kernel.
 
@@ -84,9 +114,11 @@ def run(
     Parameters
     ----------
     folder : the kernel's working directory; ``env``: its environment variables.
-    timeout : seconds a cell may run.
+    timeout, total : seconds that a cell and that all together may run.
     memory : GiB that the kernel may have as data (POSIX only); 0 is no limit.
     output_limit : characters that all cells together may put out.
+    watch : told where the notebook is.
+    process : further arguments of the kernel's ``subprocess.Popen``.
 
     Raises
     ------
@@ -97,16 +129,18 @@ def run(
     """
     for cell in nb.cells:
         cell.metadata.pop("execution", None)  # timestamps that an editor may have left there
-    client = Client(nb, folder, timeout, output_limit)
-    limited = memory > 0 and os.name == "posix"
-    start = {"preexec_fn": partial(limit_memory, memory)} if limited else {}
+    client = Client(nb, folder, timeout, total, output_limit)
+    client.watch = watch
+    if memory > 0 and os.name == "posix":
+        process["preexec_fn"] = partial(limit_memory, memory)
     try:
-        client.execute(env=env, **start)
+        client.execute(env=env, **process)
     except Exception as error:
         if hasattr(client, "_async_cleanup_kernel_future"):  # nbclient takes Ctrl-C for itself
             raise KeyboardInterrupt from error
-        if not isinstance(error, CellExecutionError | CellTimeoutError | RuntimeError):
-            raise  # neither the cell nor the kernel
+        theirs = isinstance(error, CellExecutionError | CellTimeoutError | RuntimeError)
+        if not theirs and (isinstance(error, OSError | MemoryError) or not client.started):
+            raise  # neither a cell nor a kernel, which can send messages of any form
         raise CellError(nb, client.index, client.reason(error), str(error)) from error
 
 
@@ -121,7 +155,7 @@ def limit_memory(gib: float) -> None:
 def execute(path: Path, output: Path) -> NotebookNode:
     """Execute a notebook file in its folder and return it; the file is not changed.
 
-    Its figures and results go to the folder ``output``.
+    Its figures and results go to the folder ``output``; how far it is, to the standard output.
 
     Raises
     ------
@@ -129,8 +163,11 @@ def execute(path: Path, output: Path) -> NotebookNode:
         If a cell fails, takes too long or kills the kernel; names the notebook and the cell.
     """
     nb = read_notebook(path)
+    env = os.environ | {OUTPUT_VARIABLE: str(output.resolve())}
     try:
-        run(nb, path.parent, os.environ | {OUTPUT_VARIABLE: str(output.resolve())})
+        with Progress(path.stem, len(nb.cells)) as progress:
+            run(nb, path.parent, env, watch=progress)
     except CellError as error:
-        raise ReportError(f"{path.name}, {error}") from error
+        why = ": most likely the memory was full" if "Kernel died" in error.reason else ""
+        raise ReportError(f"{path.name}, {error}{why}") from error
     return nb

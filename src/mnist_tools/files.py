@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from nbformat import NotebookNode
 
 from mnist_mlp.data import DatasetError
 from mnist_mlp.study import StudyError
+from mnist_tools import STOPPED
 
 NOTEBOOKS = {"scratch": "01_scratch_mlp", "framework": "02_framework_mlp"}
 
@@ -21,13 +23,16 @@ class ReportError(Exception):
 
 
 def read_notebook(path: Path) -> NotebookNode:
-    """Read a notebook file, or raise :class:`ReportError`; every cell has an id."""
+    """Read a notebook file, or raise :class:`ReportError`; every cell has an id of its own."""
     try:
-        nb: NotebookNode = nbformat.read(path, as_version=4)
-        if nb.nbformat_minor < 5:  # what Colab writes
-            nb.nbformat_minor = 5
-            for number, cell in enumerate(nb.cells, start=1):
-                cell.setdefault("id", f"cell-{number}")
+        stored = nbformat.reader.reads(path.read_text(encoding="utf-8"))
+        nb: NotebookNode = nbformat.convert(stored, 4)
+        known: set[str | None] = {None}
+        for number, cell in enumerate(nb.cells, start=1):
+            if cell.get("id") in known:  # Colab writes none, and an editor may copy one
+                cell["id"] = f"cell-{number}"
+            known.add(cell["id"])
+        nb.nbformat_minor = max(nb.nbformat_minor, 5)
         nbformat.validate(nb)
     except Exception as error:  # nbformat raises many types for what is no notebook
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -41,11 +46,27 @@ def package_files(package: Path) -> list[Path]:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a temporary file and rename it, so that a crash never leaves half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    """Write a temporary file and rename it, so that a crash never leaves half a file.
+
+    A device or a pipe, ``/dev/stdout``, is written to: a rename would put a file in its place.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, as on a full disk; names the path. What was there before stays.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        path.write_text(text, encoding="utf-8")
+        return
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # a name for each process
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def replace_section(path: Path, name: str, body: str) -> None:
@@ -71,10 +92,13 @@ def prepare() -> None:
 
 
 def exit_code(work: Callable[[], None]) -> int:
-    """Do a command's work; return 0, or say which expected error ended it and return 1."""
+    """Do a command's work; return 0, or say what ended it: 1 an expected error, 130 Ctrl-C."""
     prepare()
     try:
         work()
+    except KeyboardInterrupt:
+        print(STOPPED, file=sys.stderr)
+        return 130
     except (ReportError, StudyError, DatasetError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

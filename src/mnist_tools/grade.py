@@ -7,121 +7,47 @@ What is scored, and how: ``rubric.py``.
 
 import argparse
 import json
-import os
 import shutil
 import sys
 import tempfile
-from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import nbformat
-import numpy as np
+from mnist_tools.compare import CURVE_TOLERANCE, TOLERANCE, study_problems
+from mnist_tools.files import NOTEBOOKS, ReportError, prepare, write_atomically
+from mnist_tools.recount import own_data
+from mnist_tools.rerun import SPACE, Limits, copy_submission, read_submitted, rerun
+from mnist_tools.rubric import Item, judge, problems_of
+from mnist_tools.shown import printable
 
-from mnist_mlp.notebook import OUTPUT_VARIABLE
-from mnist_tools.execute import CellError, run
-from mnist_tools.files import NOTEBOOKS, ReportError, prepare, read_notebook, write_atomically
-from mnist_tools.rubric import CURVE_TOLERANCE, HIDING, TOLERANCE, Item, Side, judge, place, tags
-
-REASON = """\
+COMPARED = """\
 비교: 학습 곡선의 손실이 절반 넘게 마지막 자리까지 재실행과 같으면 같은 컴퓨터로 보고 모든 값과
 글과 그림을 그대로 비교한다. 다른 컴퓨터에서는 float32의 반올림이 다르고 학습이 그것을 키우므로
 허용 오차로 비교한다: 마지막 정확도는 테스트 {test_accuracy}, 검증 {validation_accuracy},
 훈련 {train_accuracy}, 학습 곡선은 에폭마다 손실 {loss}, 정확도 {accuracy}. 그때 글은
-(a), (b), (c)의 수치만 비교하고 그림은 비교하지 않으므로 나머지는 사람이 읽어야 한다.\
+(a), (b), (c)의 수치만 비교하고 그림은 비교하지 않는다.\
 """.format(**TOLERANCE, **CURVE_TOLERANCE)
-OUTPUT_LIMIT = 20_000_000  # characters that a notebook may put out; ours has 2 million
-COPY_LIMIT = 100_000_000  # bytes; nothing larger is needed to run a notebook
-SPACE = 2_000_000_000  # bytes free in the temporary folder; MNIST has 220 million
-NOT_COPIED = {"venv", "env", "node_modules", "__pycache__", "build", "dist", "reports"}
-PROBE = """
-import sys, numpy
-found = {"files": numpy.array(
-    [str(m.__file__) for n, m in sys.modules.items() if n.split(".")[0] == "mnist_mlp"])}
-for part in ("train", "validation", "test"):
-    split = getattr(dataset, part)
-    found[part + " images"], found[part + " labels"] = split.images, split.labels
-for name, run in runs.items():
-    found[name + " logits"] = run.logits
-    if hasattr(run.model, "affine"):
-        weights = [(layer.W, layer.b) for layer in run.model.affine]
-    else:
-        weights = [(m.weight.detach().cpu().numpy().T, m.bias.detach().cpu().numpy())
-                   for m in run.model if hasattr(m, "weight")]
-    for i, (W, b) in enumerate(weights):
-        found[f"{name} W{i}"], found[f"{name} b{i}"] = W, b
-numpy.savez(PROBE_FILE, **found)
-"""
+NOT_JUDGED = [
+    "그림의 내용: 비어 있지 않은지, 재실행의 그림과 같은지만 보았다. (a), (b), (c)의 그림이 "
+    "결과의 수치를 그대로 보여 주는지는 results 셀의 수치와 비교해 사람이 확인해야 한다.",
+    "글의 뜻: 수치가 있는지, 재실행의 글과 같은지만 보았다. (a), (b), (c)의 해설과 결론의 판정이 "
+    "그 수치와 맞는지는 사람이 읽어야 한다.",
+    "테스트 데이터로 레시피나 멈출 에폭을 골랐는지: 실행 결과만으로는 알 수 없다.",
+    "제출한 코드가 채점을 속이는지: 채점에 쓰는 값도 제출한 코드가 도는 커널에서 나온다. "
+    "의심스러우면 src/를 읽어야 한다.",
+]
+NOT_RETRAINED = (
+    "무엇으로 학습했는지: 채점기가 다시 학습해 보지 않았다. 테스트 데이터로 학습했거나 곡선을 "
+    "꾸며 냈어도 만점일 수 있다(--retrain을 붙이면 확인한다)."
+)
+RETRAINED = (
+    "무엇으로 학습했는지: 다시 학습한 결과와 허용 오차로 비교했다. 시드만 바꾸는 정도의 작은 "
+    "차이는 드러나지 않을 수 있다."
+)
 
 
-def copy_submission(source: Path, target: Path) -> None:
-    """Copy what notebooks may need: nothing hidden or enormous, no link to a folder, no device."""
-
-    def unwanted(folder: str, names: list[str]) -> set[str]:
-        """Return the names that stay behind."""
-        paths = [Path(folder, name) for name in names]
-        return {
-            path.name
-            for path in paths
-            if path.name in NOT_COPIED
-            or path.name.startswith(".")
-            or (path.is_symlink() if path.is_dir() else not path.is_file())
-            or path.stat().st_size > COPY_LIMIT
-        }
-
-    shutil.copytree(source, target, ignore=unwanted)
-
-
-def read_submitted(path: Path) -> Side:
-    """Read a notebook of the copy, or say why it cannot be read."""
-    try:
-        return Side("제출본", read_notebook(path))
-    except ReportError as error:
-        reason = f"notebooks/{path.name}을 노트북으로 읽을 수 없음 ({error.__cause__})"
-        return Side("제출본", nbformat.v4.new_notebook(), reason)
-
-
-def rerun(root: Path, name: str, submitted: Side, options: argparse.Namespace) -> Side:
-    """Execute a notebook in ``root``, a scratch copy of its repository, with the copy's ``src``."""
-    root, nb = root.resolve(), deepcopy(submitted.nb)
-    for cell in nb.cells:
-        cell.metadata["tags"] = [tag for tag in tags(cell) if tag not in HIDING]
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-    probe = PROBE.replace("PROBE_FILE", repr(str(root / "probe.npz")))
-    nb.cells.append(nbformat.v4.new_code_cell(probe, id="probe"))
-    env = {k: v for k, v in os.environ.items() if k not in (OUTPUT_VARIABLE, "REPO_URL")}
-    env |= {"PYTHONPATH": str(root / "src"), "IPYTHONDIR": str(root / ".ipython")}
-    limits = {"timeout": options.timeout, "memory": options.memory, "output_limit": OUTPUT_LIMIT}
-    again = Side("재실행", nb)
-    try:
-        run(nb, root / "notebooks", env, **limits)
-        again.found = examine(root)
-    except CellError as failure:
-        again.error = f"{name}.ipynb의 {place(nb, nb.cells[failure.index])}: {failure.reason}"
-        if failure.index == len(nb.cells) - 1:
-            again.error = f"끝난 커널에 채점할 dataset과 runs가 없음 ({failure.reason})"
-    except ReportError as trouble:
-        again.error = str(trouble)
-    nb.cells.pop()
-    return again
-
-
-def examine(root: Path) -> dict[str, Any]:
-    """Return the arrays that a kernel left, or raise ReportError about them or about its code."""
-    try:
-        with np.load(root / "probe.npz") as arrays:  # no pickles: nothing of the submission runs
-            found = dict(arrays)
-        foreign = [file for file in found["files"] if not Path(file).is_relative_to(root)]
-    except Exception as error:  # a submission can leave anything in this file
-        raise ReportError(f"{type(error).__name__}: {error}") from error
-    if foreign:
-        raise ReportError(f"제출본이 아닌 코드를 가져옴: {foreign[0]}")
-    return found
-
-
-def grade(repository: Path, options: argparse.Namespace) -> list[Item]:
+def grade(repository: Path, limits: Limits, retrain: bool) -> list[Item]:
     """Copy a submission, re-run its notebooks in the copy, and score them."""
     items = []
     with tempfile.TemporaryDirectory(prefix="grading-") as scratch:
@@ -131,13 +57,18 @@ def grade(repository: Path, options: argparse.Namespace) -> list[Item]:
         for name in NOTEBOOKS.values():  # before anything of the submission runs
             copy_submission(repository, Path(scratch, name))
             submitted[name] = read_submitted(Path(scratch, name, "notebooks", f"{name}.ipynb"))
+        study = list(problems_of(study_problems, Path(scratch, name, "data", "study.jsonl")))
         for kind, name in NOTEBOOKS.items():
             side = again = submitted[name]
             if not side.error:
                 print(f"{name}.ipynb를 다시 실행합니다.", flush=True)
-                again = rerun(Path(scratch, name), name, side, options)
-            items += judge(kind, side, again)
-    return items
+                again = rerun(Path(scratch, name), name, side, limits)
+                if again.error and shutil.disk_usage(scratch).free < SPACE // 40:
+                    raise ReportError(f"{scratch} ran full, which may have ended {name}.ipynb")
+                again.data = own_data(again.results)
+            items += judge(kind, side, again, limits.total if retrain else 0)
+    title = "시드 반복 실험이 채점기의 것과 같다"
+    return [*items, Item("data/study.jsonl", "study", title, [printable(text) for text in study])]
 
 
 def table(items: list[Item]) -> str:
@@ -152,31 +83,59 @@ def table(items: list[Item]) -> str:
     return "\n".join(lines)
 
 
+def save(path: Path, report: dict[str, Any]) -> Path:
+    """Write a grade, to a new temporary folder if its own place is none, and return where it is."""
+    text = json.dumps(report, ensure_ascii=False, indent=1) + "\n"
+    try:
+        write_atomically(path, text)
+    except OSError as error:
+        print(f"알림: {path}에 쓸 수 없습니다({error.strerror}).", file=sys.stderr)
+        path = Path(tempfile.mkdtemp(prefix="grade-"), "grade.json")
+        write_atomically(path, text)
+    return path
+
+
+def remove(path: Path) -> None:
+    """Take away an old grade, so that none stays if this grading finds no end."""
+    try:
+        if path.is_file():  # not a device such as /dev/stdout
+            path.unlink()
+    except OSError as error:
+        print(f"알림: 옛 {path}을 지울 수 없습니다({error.strerror}).", file=sys.stderr)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m mnist_tools.grade", description=__doc__)
     parser.add_argument("repository", type=Path, nargs="?", default=Path(), help="default: .")
-    parser.add_argument("--timeout", type=int, default=120, help="seconds a cell (default: 120)")
-    parser.add_argument("--memory", type=float, default=8, help="GiB a kernel (default: 8)")
+    parser.add_argument("--timeout", type=int, default=Limits.timeout, help="seconds a cell (300)")
+    parser.add_argument("--total", type=int, default=Limits.total, help="seconds a notebook (600)")
+    parser.add_argument("--memory", type=float, default=Limits.memory, help="GiB a process (8)")
+    parser.add_argument("--retrain", action="store_true", help="train as published, and compare")
     parser.add_argument("--json", type=Path, default=Path("reports/grade.json"))
     options = parser.parse_args(arguments)
     prepare()
     try:
-        options.json.unlink(missing_ok=True)  # no old grade stays if this one finds no end
+        remove(options.json)
         if not (options.repository / "notebooks").is_dir():
             raise ReportError(f"{options.repository} has no folder notebooks")
-        items = grade(options.repository, options)
+        limits = Limits(options.timeout, options.total, options.memory)
+        items = grade(options.repository, limits, options.retrain)
+        not_judged = [RETRAINED if options.retrain else NOT_RETRAINED, *NOT_JUDGED]
         score = sum(not item.problems for item in items)
-        print(f"{table(items)}\n\n{REASON}\n\n합계 {score}/{len(items)} ({options.json})")
+        print(f"{table(items)}\n\n{COMPARED}\n\n만점이어도 채점하지 않은 것:")
+        print(*(f"- {text}" for text in not_judged), sep="\n")
+        print(f"\n합계 {score}/{len(items)}", flush=True)
         report = {
             "submission": str(options.repository.resolve()),
             "score": score,
             "full": len(items),
             "items": [asdict(item) for item in items],
+            "not_judged": not_judged,
         }
-        write_atomically(options.json, json.dumps(report, ensure_ascii=False, indent=1) + "\n")
+        print(f"점수표: {save(options.json, report)}")
     except Exception as error:  # trouble of our own: what a submission does is caught before
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        print(f"{type(error).__name__}: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("채점을 중단했습니다.", file=sys.stderr)

@@ -1,5 +1,7 @@
 """A notebook as one HTML page that needs no network: nbconvert with our template."""
 
+import base64
+import hashlib
 import re
 from collections.abc import Mapping
 from html import escape
@@ -89,6 +91,19 @@ class PageExporter(HTMLExporter):
         return NEIGHBOURS.sub(r'<span class="together">\1\2\3</span>', html)
 
 
+def content_security_policy(*scripts: str) -> str:
+    """Return the policy of a page that runs these scripts (their text) alone and loads nothing.
+
+    Markdown and outputs can hold any HTML, and whoever reads the page may not have written them.
+    """
+    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()) for text in scripts]
+    ours = " ".join(f"'sha256-{digest.decode()}'" for digest in digests)
+    return (
+        f"default-src 'none'; script-src {ours}; style-src 'unsafe-inline'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
 def to_html(nb: NotebookNode, others: Mapping[str, str]) -> str:
     """Convert a notebook as it is to one self-contained page.
 
@@ -99,6 +114,6 @@ def to_html(nb: NotebookNode, others: Mapping[str, str]) -> str:
     ReportError
         If a formula cannot be drawn; names the cell.
     """
-    resources = {"page": Renderer(), "others": others}
+    resources = {"page": Renderer(), "others": others, "policy": content_security_policy}
     html, _ = PageExporter().from_notebook_node(nb, resources=resources)
     return re.sub(r"<th([^>]*)></th>", r"<td\1></td>", str(html))  # an empty header says nothing

@@ -18,7 +18,7 @@ from nbformat import NotebookNode
 
 import mnist_mlp
 from mnist_mlp.study import STUDY_FILE
-from mnist_tools import readme
+from mnist_tools import draw, links, readme
 from mnist_tools.execute import execute
 from mnist_tools.files import (
     NOTEBOOKS,
@@ -30,14 +30,17 @@ from mnist_tools.files import (
 )
 from mnist_tools.html_page import to_html
 
-BROWSERS = (
-    *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "msedge"),
+BROWSERS = (  # Chrome first: GitHub's own machines also have a Chromium without a usable sandbox
+    *("google-chrome", "google-chrome-stable", "chromium", "chromium-browser", "msedge"),
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 )
 
 
 def source_hash(nb: NotebookNode) -> str:
-    """SHA-256 of what determines a notebook's outputs: package, seed study and code cells."""
+    """SHA-256 of what determines a notebook's outputs: package, seed study and code cells.
+
+    Without the address that Colab clones: the outputs are the same wherever the repository lies.
+    """
     package = Path(mnist_mlp.__file__).parent
     digest = hashlib.sha256(STUDY_FILE.read_bytes())
     for path in package_files(package):
@@ -45,7 +48,7 @@ def source_hash(nb: NotebookNode) -> str:
         digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
     for cell in nb.cells:
         if cell.cell_type == "code":
-            digest.update(cell.source.encode() + b"\0")
+            digest.update(links.ADDRESS.sub("", cell.source).encode() + b"\0")
     return digest.hexdigest()
 
 
@@ -97,13 +100,16 @@ def main(arguments: list[str] | None = None) -> int:
             "html: convert as they are; pdf: print the HTML"
         ),
     )
-    command = parser.parse_args(arguments).command
-    return exit_code(lambda: run(command))
+    numbers = [name[:2] for name in NOTEBOOKS.values()]
+    parser.add_argument("--only", choices=numbers, help="one notebook alone (01 needs no PyTorch)")
+    options = parser.parse_args(arguments)
+    return exit_code(lambda: run(options.command, options.only or ""))
 
 
-def run(command: str) -> None:
-    """Do one command for both notebooks, one after the other: each uses all cores."""
-    sources = [Path("notebooks", f"{name}.ipynb") for name in NOTEBOOKS.values()]
+def run(command: str, only: str) -> None:
+    """Do one command for the notebooks, one after the other: each uses all cores."""
+    names = [name for name in NOTEBOOKS.values() if name.startswith(only)]
+    sources = [Path("notebooks", f"{name}.ipynb") for name in names]
     if command == "notebooks":
         execute_in_place(sources)
     elif command == "pdf":
@@ -119,12 +125,23 @@ def build_pages(sources: list[Path], folder: Path, execute_first: bool) -> None:
         f"{source.stem}.html": read_notebook(source).metadata.get("title", source.stem)
         for source in sources
     }
-    for source, name in zip(sources, titles, strict=True):
-        # The committed figures stay as they are.
-        nb = execute(source, folder / "figures") if execute_first else read_notebook(source)
-        others = {other: title for other, title in titles.items() if other != name}
-        write_atomically(folder / name, to_html(nb, others))
-        print(folder / name, flush=True)
+    # The committed figures stay as they are.
+    figures = folder / "figures" if execute_first else Path("figures")
+    weights, drawing = figures / "weights_scratch.npz", None
+    if execute_first:
+        weights.unlink(missing_ok=True)  # an earlier run's
+    written = []
+    try:
+        for source, name in zip(sources, titles, strict=True):
+            nb = execute(source, figures) if execute_first else read_notebook(source)
+            if drawing is None:  # the first notebook has trained the networks of this page
+                drawing = draw.build(weights, folder, titles)
+            others = {other: title for other, title in titles.items() if other != name}
+            write_atomically(folder / name, to_html(nb, others | drawing))
+            written.append(folder / name)
+    finally:
+        for page in written:
+            print(page)
 
 
 def execute_in_place(sources: list[Path]) -> None:
@@ -146,11 +163,20 @@ def execute_in_place(sources: list[Path]) -> None:
                     f"the notebooks ran on {data}, not on MNIST, and were left as they are: put "
                     "the four files into data/ or set MNIST_DIR (`make report` runs on any data)"
                 )
-        shutil.copytree(output, "figures", dirs_exist_ok=True)
+        replace_files(Path(output), Path("figures"))
     for source, nb in executed.items():
         write_atomically(source, nbformat.writes(nb) + "\n")
         print(source)
     readme.update(Path())
+
+
+def replace_files(source: Path, target: Path) -> None:
+    """Copy files beside those that they replace, then rename all: a full disk changes none."""
+    target.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target, prefix=".") as beside:
+        copies = [Path(shutil.copy(file, beside)) for file in source.iterdir()]
+        for copy in copies:
+            os.replace(copy, target / copy.name)
 
 
 if __name__ == "__main__":

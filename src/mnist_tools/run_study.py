@@ -5,6 +5,7 @@ as runs finish; a study that was killed continues where it stopped.
 """
 
 import argparse
+import errno
 import math
 import os
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ from mnist_mlp.evaluation import evaluate_run, expected_calibration_error, log_p
 from mnist_mlp.run import DivergedError, History, Run
 from mnist_mlp.study import CHOSEN, STUDY_FILE, StoredRun, StudyError, Task, plan, read, to_line
 from mnist_tools.files import exit_code, write_atomically
+
+AGAIN = "what had finished is kept: run the same command again to continue"
 
 # ---- one run
 
@@ -135,16 +139,25 @@ def run_study(tasks: Sequence[Task], path: Path = STUDY_FILE, scheduler: str | N
             flush=True,
         )
         started = time.monotonic()
-        with path.open("a", encoding="utf-8") as file:
+        with path.open("ab", buffering=0) as file:
             for count, run in enumerate(results(missing, scheduler), start=1):
-                file.write(to_line(run))
-                file.flush()
-                os.fsync(file.fileno())
+                append(file, to_line(run))
                 done[run.task] = run
                 left = (time.monotonic() - started) / count * (len(missing) - count) / 60
                 print(f"{progress(run)} [{count}/{len(missing)}, 약 {left:.0f}분 남음]", flush=True)
         # The plan's order, whatever the order in which the runs finished: always the same file.
         write_atomically(path, "".join(to_line(done[task]) for task in tasks))
+
+
+def append(file: FileIO, line: str) -> None:
+    """Write a line through to the disk, or raise :class:`StudyError`: the next run cuts it off."""
+    content = line.encode()
+    try:
+        if file.write(content) < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # a part still fitted
+        os.fsync(file.fileno())
+    except OSError as error:
+        raise StudyError(f"{file.name} cannot be written ({error.strerror}); {AGAIN}") from None
 
 
 @contextmanager
@@ -182,14 +195,15 @@ def finished_runs(path: Path, tasks: Sequence[Task]) -> dict[Task, StoredRun]:
 
 def results(tasks: Sequence[Task], scheduler: str | None) -> Iterator[StoredRun]:
     """Yield each run as it finishes, from local processes or from a Dask cluster."""
-    again = "what had finished is kept: run the same command again to continue"
     if scheduler is None:
+        if joblib.effective_n_jobs(-1) == 1 < (os.cpu_count() or 1):
+            print("알림: CPU가 하나로 제한되었거나 /dev/shm을 쓸 수 없어 차례로 학습합니다.")
         try:
             # The processes use one BLAS thread each: see mnist_mlp/__init__.py.
             parallel = joblib.Parallel(n_jobs=-1, return_as="generator_unordered")
             yield from parallel(joblib.delayed(run_task)(task) for task in tasks)
         except BrokenExecutor:
-            raise StudyError(f"a worker process was killed (out of memory?); {again}") from None
+            raise StudyError(f"a worker process was killed (out of memory?); {AGAIN}") from None
         return
 
     from distributed import Client, KilledWorker, as_completed
@@ -204,7 +218,7 @@ def results(tasks: Sequence[Task], scheduler: str | None) -> Iterator[StoredRun]
             for future in as_completed(client.map(run_task, tasks, pure=False)):
                 yield future.result()
     except (OSError, CancelledError, KilledWorker) as error:
-        raise StudyError(f"Dask cluster {scheduler}: {error}; {again}") from None
+        raise StudyError(f"Dask cluster {scheduler}: {error}; {AGAIN}") from None
 
 
 def progress(run: StoredRun) -> str:

@@ -1,6 +1,7 @@
 """The benchmark on a few steps: everybody does the same work, and its README shows its results."""
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -38,8 +39,8 @@ def test_every_contestant_does_the_same_work(name: str, few: Split) -> None:
     assert before == pytest.approx(start, rel=1e-6)
     # The same minibatches: rounding alone, where no L2 would be 6e-4. Own shuffling or own dropout
     # masks: up to 0.6 %, where no dropout is 3 %, one step less of five 7 %, no momentum 15 %.
-    shuffles = name in {"torch_dataloader", "sklearn", "dropout_torch_eager"}
-    assert after == pytest.approx(expected, rel=0.015 if shuffles else 1e-4)
+    own = name == "sklearn" or re.search("dataloader|tutorial|dropout_.*textbook", name)
+    assert after == pytest.approx(expected, rel=0.02 if own else 1e-4)
     assert after < before
 
 
@@ -63,24 +64,32 @@ def test_the_floor_is_the_eight_products_of_a_step(
 def test_the_command_writes_results_table_and_figure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "installed", lambda: ["bare_products", "dropout_scratch_relu"])
+    names = ["bare_products", "scratch_relu", "dropout_scratch_relu"]
+    monkeypatch.setattr(training, "installed", lambda: names)
     shutil.copy(training.FOLDER / "README.md", tmp_path)
-    command = f"--rounds 1 --threads 1 --dataset sklearn-digits --output {tmp_path}"
-    training.main(command.split())
-    assert list(json.loads((tmp_path / "results.json").read_text())["1"]) == ["bare_products"]
-    section = training.section(json.loads((tmp_path / "details.json").read_text()))
-    assert section in (tmp_path / "README.md").read_text()
+    training.main("sklearn-digits", rounds=1, threads=[1], folder=tmp_path)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert list(results["1"]) == names
+    assert training.table(results) in (tmp_path / "README.md").read_text()
     assert (tmp_path / "training.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_readme_shows_the_stored_results() -> None:
-    details = json.loads((training.FOLDER / "details.json").read_text(encoding="utf-8"))
-    assert training.section(details) in (training.FOLDER / "README.md").read_text(encoding="utf-8")
-    stored = json.loads((training.FOLDER / "results.json").read_text(encoding="utf-8"))
-    for threads, found in training.medians(details).items():
-        assert stored[threads].items() <= found.items()
-        measured = details["threads"][threads]
-        training.check_losses(measured)  # nobody skipped work
-        measured["torch_eager"]["loss"] *= 1.1
-        with pytest.raises(RuntimeError, match="torch_eager reaches a loss of"):
-            training.check_losses(measured)
+def test_one_that_skips_work_is_named() -> None:
+    losses = {"scratch_relu": 0.5, "bare_products": None, "jax": 0.519}
+    training.check_losses(losses)
+    with pytest.raises(RuntimeError, match="jax does not do the same work"):
+        training.check_losses(losses | {"jax": 0.521})
+
+
+def test_the_readme_shows_the_stored_results_and_they_reach_the_goals() -> None:
+    results = json.loads((training.FOLDER / "results.json").read_text(encoding="utf-8"))
+    assert training.table(results) in (training.FOLDER / "README.md").read_text(encoding="utf-8")
+    assert list(results["1"]) == list(results["2"]) == list(CONTESTANTS)
+    one = results["1"]
+    assert one["scratch_relu"] <= 1.35 * one["bare_products"]
+    assert one["scratch_lrelu"] <= 1.42 * one["bare_products"]
+    others = [name for name in one if re.match("torch|numpy", name)]
+    for name in others:
+        assert one["scratch_relu"] < one[name]
+        assert one["dropout_scratch_relu"] < one[f"dropout_{name}"]
+    assert 2 * one["scratch_relu"] <= one["torch_tutorial"]

@@ -211,6 +211,14 @@ def test_files_in_the_wrong_places_are_refused(monkeypatch: pytest.MonkeyPatch, 
     assert f"{paths[wrong]} holds {held}, not {NAMES[wrong]}. The files" in refusal(file_path=paths)
 
 
+@pytest.mark.parametrize("place", [0, 2])
+def test_black_images_are_refused(place: int) -> None:
+    """Nothing could be learned from them, and the report would be nonsense in every figure."""
+    arrays = four_arrays()
+    arrays[place] *= 0
+    assert f"{NAMES[place]}.gz holds only black images" in refusal(file_path=given(arrays))
+
+
 def test_labels_that_do_not_fit_are_refused() -> None:
     for place, n in ((1, 10), (3, 120)):
         arrays = four_arrays()

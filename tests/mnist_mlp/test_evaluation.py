@@ -4,17 +4,21 @@ import math
 
 import numpy as np
 import pytest
+from made_up import result as made_up_result
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import special, stats
 from sklearn import metrics
 
 from mnist_mlp.data import Dataset, Split, load
 from mnist_mlp.evaluation import (
+    bootstrap_interval,
     evaluate_run,
     expected_calibration_error,
     log_probabilities,
     mcnemar,
     mean_interval,
+    one_reads,
+    reliability,
     top_k_per_class,
 )
 from mnist_mlp.recipe import Recipe
@@ -154,3 +158,48 @@ def test_calibration_error_of_a_hand_worked_case() -> None:
     assert expected_calibration_error(logits, np.array([0, 1, 0, 0])) == pytest.approx(0.05)
     # In one bin over-confidence and under-confidence cancel: 3 of 4 right, mean confidence 0.75.
     assert expected_calibration_error(logits, np.array([0, 1, 0, 0]), bins=1) == pytest.approx(0)
+
+
+def test_reliability_bins_hold_equally_many_images_and_the_least_sure_come_first() -> None:
+    # The answers' probabilities are 0.6, 0.7, 0.8, 0.9; the second and the last are wrong.
+    p = np.array([0.8, 0.6, 0.9, 0.7])
+    logits = np.log(np.column_stack([p, 1 - p]))
+    unsure, sure = reliability(logits, np.array([0, 0, 1, 1]), bins=2)
+    assert (unsure.images, unsure.wrong, sure.wrong) == (2, 0.5, 0.5)
+    assert [unsure.said, sure.said] == pytest.approx([0.35, 0.15])
+    assert [unsure.low, unsure.high] == pytest.approx([0.0945, 0.9055], abs=1e-4)  # Wilson, 1 of 2
+    assert [b.images for b in reliability(logits, np.array([0, 0, 1, 1]), bins=10)] == [1] * 4
+
+
+def test_images_that_one_network_reads_come_with_the_others_surest_errors_first() -> None:
+    relu, lrelu = made_up_result({0: 6, 11: 2, 22: 3}), made_up_result({0: 6, 33: 4}, alpha=0.1)
+    cases = one_reads(relu, lrelu)
+    assert {(c.index, c.label, c.reader) for c in cases} == {
+        (11, 1, "LReLU(0.1)"),
+        (22, 2, "LReLU(0.1)"),
+        (33, 3, "ReLU"),
+    }
+    by_image = {c.index: c for c in cases}
+    assert (by_image[11].answers, by_image[33].answers) == ((2, 1), (3, 4))
+    wrong = [c.probabilities[c.reader == "ReLU"] for c in cases]
+    assert wrong == sorted(wrong, reverse=True)
+    softmax = special.softmax(relu.run.logits[11].astype(float))
+    assert by_image[11].probabilities[0] == pytest.approx(softmax[2])
+
+
+# ---- other seeds and other images
+
+
+def test_the_bootstrap_covers_both_seeds_and_images() -> None:
+    """One seed repeated leaves the images' own variance: k of n images differ, each by +1."""
+    gaps = np.tile(np.concatenate([np.ones(50), -np.ones(30)]), (5, 1))
+    low, high = bootstrap_interval(gaps, 1000)
+    half = 1.96 * math.sqrt((80 - 20**2 / 1000) / 1000**2)  # of a mean of +1, -1 and 0
+    assert [low, high] == pytest.approx([0.02 - half, 0.02 + half], abs=0.1 * half)
+    # Seeds that differ widen it: here one seed in two has +60 images, the others have none.
+    varied = np.zeros((20, 60))
+    varied[::2] = 1
+    low, high = bootstrap_interval(varied, 10_000_000)
+    sd = math.sqrt(60**2 / 4 + 60 / 2) / 1e7
+    assert high - low > 2 * 1.5 * sd / math.sqrt(20)
+    assert bootstrap_interval(varied, 1000) == bootstrap_interval(varied, 1000)

@@ -55,6 +55,10 @@ def test_implementations_subtract_numpy_from_pytorch_seed_by_seed() -> None:
     labels = findings.implementations(study_runs(measure))["labels"]
     means = {label: round(gap.mean, 9) for label, gap in labels.items()}
     assert means == {"ReLU": -0.002, "LReLU(0.1)": 0.002, "LReLU(0.3)": 0.002}
+    both = findings.implementations(study_runs(measure))["both"]["test_accuracy"]
+    assert (both.n, both.mean) == (30, pytest.approx(0.002))  # 0 in NumPy, 0.004 in PyTorch
+    new = findings.implementations(study_runs(measure))["both_new"]
+    assert (new["n"], new["test_accuracy"].n) == (20, 20)
 
 
 def test_live_runs_are_held_against_the_stored_runs_of_the_same_training() -> None:
@@ -68,14 +72,22 @@ def test_live_runs_are_held_against_the_stored_runs_of_the_same_training() -> No
 # ---- images
 
 
-def test_images_answered_differently_and_a_control_of_other_seeds_alone() -> None:
-    relu = runs_with(errors=[{1: (0, 2)}, {1: (0, 2), 2: (0, 3)}, {}])
-    lrelu = runs_with(errors=[{1: (0, 5)}, {3: (0, 1)}, {4: (0, 1)}])
-    found = findings.answers(relu, lrelu)
-    assert found["by_activation"] == pytest.approx((1 + 3 + 1) / 3)
-    assert found["by_seed"] == pytest.approx((1 + 1 + 2) / 3)
-    assert found["both_wrong"] == pytest.approx((1 + 0 + 0) / 3)
-    assert (found["relu_wrong"], found["lrelu_wrong"]) == (1, 1)
+def test_what_the_activation_changes_is_held_against_what_the_seed_changes() -> None:
+    seeds = [0, 1, 2]
+    relu = runs_with(errors=[{1: (0, 2)}, {1: (0, 2), 2: (0, 3)}, {}], seed=seeds)
+    lrelu = runs_with(errors=[{1: (0, 5)}, {3: (0, 1)}, {4: (0, 1)}], seed=seeds)
+    found = findings.by_chance(study.disagreements, relu, lrelu)
+    assert found["one_seed"] == pytest.approx((1 + 3 + 1) / 3)
+    assert found["same"] == pytest.approx((1 + 1 + 2 + 2 + 2 + 2) / 6)  # ReLU's pairs, LReLU's
+    assert found["other"] == pytest.approx((2 + 2 + 2 + 3 + 1 + 1) / 6)
+    assert (found["relu"], found["lrelu"]) == (pytest.approx(4 / 3), 2)  # halves of "same"
+
+
+def test_rounding_alone_is_what_the_two_implementations_differ_by() -> None:
+    def measure(task: Task) -> dict[str, Any]:
+        return {"errors": {task.seed: (0, 1)} if task.implementation == "torch" else {}}
+
+    assert findings.rounding(study_runs(measure)) == 1
 
 
 def test_claims_compare_classes_best_images_and_the_time_of_settling() -> None:
@@ -87,11 +99,12 @@ def test_claims_compare_classes_best_images_and_the_time_of_settling() -> None:
         # even ones.
         wrong = [4] * (lrelu * (1 + odd)) + [5] * (lrelu and odd) + [6] * (not lrelu and not odd)
         best = [(task.seed, math.log(0.9)), (20, 0.0), (21 + lrelu, 0.0)]
-        losses = [1.5, 1.75, 1.0, 1.0] if lrelu else [2.0, 1.5, 1.2, 1.0]
+        losses = [1.5, 1.75, 1.0, *[1.0] * 18] if lrelu else [2.0, 1.5, 1.2, *[1.0] * 18]
+        train = [1.0, 1.0 + 0.5 * lrelu, *[0.1] * 19]
         return {
             "errors": {i: (true, 0) for i, true in enumerate(wrong)},
             "top3": dict.fromkeys(range(10), best),
-            "history": History(validation_accuracy=[0.1, 0.98], validation_loss=losses),
+            "history": History(train, losses, validation_accuracy=[0.1, 0.98]),
         }
 
     found = findings.claims(study_runs(measure), "torch", "LReLU(0.3)")
@@ -100,16 +113,92 @@ def test_claims_compare_classes_best_images_and_the_time_of_settling() -> None:
     assert found["shown_classes"] == [4]
     assert (found["lowest"], found["gap"], found["within"]) == (pytest.approx(0.9), 0, 10)
     # Of three images: the seed's own and 20; 20 and 21 (or 22); 20 alone.
-    assert found["shared"] == {"one_seed": 20, "same": 20, "other": 10}
+    assert found["shared"] == {"one_seed": 20, "same": 20, "relu": 20, "lrelu": 20, "other": 10}
     assert found["settled"] == {"relu": 3, "lrelu": 2}
     assert found["settled_later"].mean == -1
     assert (found["loss_before"].mean, found["loss_first"].mean) == (-0.5, 0.25)
+    assert found["loss_gaps"][2].mean == pytest.approx(-0.2)
+    assert found["train_loss_first"].mean == pytest.approx(0.5)
+    assert found["widest"] == 4
+    assert found["class_gaps"][4].mean == pytest.approx(1.5)
 
 
 @pytest.mark.parametrize("field", ["history", "top3"])
 def test_a_run_stored_without_what_the_report_reads_is_named(field: str) -> None:
     with pytest.raises(StudyError, match=rf"Task\(.*seed=0.* without its {field}: train it again"):
         findings.kept(replace(ONE, history=None, top3=None), field)
+
+
+# ---- the same training with other seeds
+
+TRAINED = {"ReLU": CHOSEN, "LReLU": replace(CHOSEN, alpha=0.1)}
+PAIR = findings.repeats(study_runs(), "numpy", "mnist", TRAINED)
+
+
+def test_repeats_are_of_just_this_training_in_pairs() -> None:
+    assert {name: [run.seed for run in group] for name, group in PAIR.items()} == {
+        "ReLU": list(range(30)),
+        "LReLU": list(range(30)),
+    }
+    assert all(run.recipe.alpha == 0.1 for run in PAIR["LReLU"])
+    steep = TRAINED | {"LReLU": replace(CHOSEN, alpha=0.3)}
+    assert len(findings.repeats(study_runs(), "numpy", "mnist", steep)["ReLU"]) == 10
+    for implementation, dataset, recipes in (
+        ("numpy", "fashion", TRAINED),
+        ("numpy", "mnist", TRAINED | {"LReLU": replace(CHOSEN, alpha=0.05)}),
+        ("torch", "mnist", {name: replace(r, epochs=1) for name, r in TRAINED.items()}),
+    ):
+        assert findings.repeats(study_runs(), implementation, dataset, recipes) == {}
+
+
+def test_without_repeats_nothing_is_said_about_other_seeds() -> None:
+    assert findings.classes_over_seeds({}) == {"n": 0, "classes": []}
+    assert findings.top_over_seeds({}) == findings.curves_over_seeds({}) == {"n": 0}
+    assert findings.asked(study_runs(), "numpy", "LReLU(0.05)")["found"] is None
+    assert findings.asked(study_runs(), "numpy", "LReLU(0.3)")["found"]["seeds"].n == 10
+
+
+def test_images_that_every_network_misreads_and_their_usual_answer() -> None:
+    wrong = [{1: (0, 2), 2: (0, 3), 9: (4, 5)}, {1: (0, 2), 2: (0, 4)}, {1: (0, 2), 2: (0, 3)}]
+    groups = {"ReLU": runs_with(errors=wrong[:2]), "LReLU": runs_with(errors=wrong[2:] * 2)}
+    others = {"ReLU": runs_with(errors=[{1: (0, 7)}, {1: (0, 2), 2: (0, 3)}]), "LReLU": []}
+    found = findings.never_read(groups, others)
+    assert found["always"] == {1: (0, 2, 1.0), 2: (0, 3, 0.75)}
+    assert (found["networks"], found["ever"], found["unanimous"]) == (4, 3, 1)
+    assert (found["others"], found["others_too"]) == (2, 1)
+    assert findings.never_read(groups, {})["others"] == 0
+
+
+def test_usual_confusions_are_means_over_runs() -> None:
+    group = runs_with(errors=[{0: (4, 9), 1: (4, 9)}, {0: (4, 9), 2: (5, 3)}])
+    assert findings.usual_confusions(group) == [(4, 9, 1.5), (5, 3, 0.5)]
+
+
+def test_curves_and_best_images_over_seeds_are_those_of_the_runs() -> None:
+    curves = findings.curves_over_seeds(PAIR)
+    assert curves["n"] == 30
+    first = PAIR["LReLU"][0].history
+    assert first
+    assert curves["validation"]["LReLU"][0].tolist() == first.validation_loss
+    assert [gap.mean for gap in curves["gaps"]] == [0.0] * 21  # made-up losses are all alike
+    surer = {digit: [(k, -1e-9) for k in range(3)] for digit in range(10)}
+    odd = surer | {0: [(0, -1e-12), (1, -1e-9), (2, -1e-9)]}
+    groups = {"ReLU": runs_with(top3=[odd, odd], seed=[0, 1])}
+    groups["LReLU"] = runs_with(top3=[surer, surer], seed=[0, 1])
+    found = findings.top_over_seeds(groups)
+    assert (found["relu_surer"], found["most"], found["both"]["one_seed"]) == (1.0, 0, 30)
+
+
+def test_other_images_count_who_alone_is_right() -> None:
+    groups = {
+        "ReLU": runs_with(errors=[{1: (0, 2), 2: (0, 3)}] * 2, test_accuracy=[0.9998, 0.9998]),
+        "LReLU": runs_with(errors=[{1: (0, 2)}, {}], test_accuracy=[0.9999, 1.0]),
+    }
+    found = findings.other_images(groups)
+    assert found["seeds"].mean == pytest.approx(1.5e-4)
+    assert found["wins"] == 2
+    low, high = found["both"]
+    assert 0 <= low < 1.5e-4 < high
 
 
 # ---- the recipe
@@ -123,7 +212,7 @@ def test_the_recipe_is_built_up_step_by_step_and_the_search_ranked_by_both_activ
     found = findings.recipe_search(
         study_runs(lambda t: {"validation_accuracy": score.get(t.recipe, 0.5)})
     )
-    gains = {step: round(gain.mean, 9) for step, gain in found["gains"].items()}
+    gains = {step: round(gain.mean, 9) for step, gain in found["gained"].items()}
     assert gains == {"+ momentum": 0.01, "+ decay": -0.002, "+ L2": 0, "+ dropout": 0.009}
     assert (found["total"].mean, found["total"].n) == (pytest.approx(0.017), 5)
     # In the order of FINALISTS ReLU has 0.908, 0.907, 0.906, 0.904, 0.900, 0.901.
@@ -168,7 +257,11 @@ def test_survivors_alone_have_a_median_and_dead_units() -> None:
     )
     found = findings.survivors(runs)
     assert (found["runs"], found["diverged"], found["median"]) == (4, 1, 0.95)
-    assert found["dead"] == pytest.approx((0.3 + 0 + 0.6) / 3)
+    # Of all hidden units: layers of 512 and 256 count by their widths.
+    assert found["dead"] == pytest.approx(((2 * 0.4 + 0.2) / 3 + 0 + 0.6) / 3)
+    largest = round(findings.MAJORITY, 6)
+    stuck = runs_with(validation_accuracy=[largest, largest - 0.008, largest + 0.1])
+    assert findings.survivors(stuck)["stuck"] == 2  # below the largest class is no better
     lost = findings.survivors(runs[3:])
     assert len(lost["accuracies"]) == 0
     assert math.isnan(lost["median"])

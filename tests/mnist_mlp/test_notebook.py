@@ -1,19 +1,33 @@
 """What notebook cells rely on: training side by side, files, published results."""
 
+import base64
 import errno
 import json
+import re
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from unicodedata import east_asian_width
 
+import numpy as np
 import pytest
+from jupyter_client.manager import start_new_kernel
 from made_up import dataset, result
+from matplotlib.figure import Figure
 
-from mnist_mlp import notebook
-from mnist_mlp.notebook import OUTPUT_VARIABLE, publish, save, train_side_by_side
+from mnist_mlp import notebook, scratch
+from mnist_mlp.evaluation import Result
+from mnist_mlp.notebook import (
+    OUTPUT_VARIABLE,
+    Stopped,
+    publish,
+    save,
+    side_by_side,
+    train_side_by_side,
+)
 from mnist_mlp.recipe import Recipe
 from mnist_mlp.run import DivergedError, History, OnEpoch, Run
 
@@ -118,6 +132,83 @@ def test_an_interrupt_by_the_reader_ends_all_trainings(monkeypatch: pytest.Monke
     assert set(train()) == set(RECIPES)
 
 
+def test_cases_side_by_side_keep_their_order_and_an_error_ends_the_others() -> None:
+    assert side_by_side(lambda case, on_step: case * 2, range(5)) == [0, 2, 4, 6, 8]
+    steps: list[int] = []
+
+    def fail(case: int, on_step: Callable[[], None]) -> None:
+        if case == 1:
+            raise ZeroDivisionError
+        while True:
+            on_step()
+            steps.append(case)
+
+    with pytest.raises(ZeroDivisionError):
+        side_by_side(fail, range(3))
+    assert set(steps) <= {0}  # the third never began
+
+
+LONG_CELL = """\
+import time
+from mnist_mlp.notebook import side_by_side
+def work(case, on_step):
+    if case == 1:
+        print("at work", flush=True)
+    while True:
+        on_step()
+        time.sleep(0.01)
+side_by_side(work, range(4))"""
+
+
+def test_the_stop_button_ends_a_comparison_at_once_with_one_korean_sentence() -> None:
+    manager, client = start_new_kernel(extra_arguments=["--log-level=ERROR"])
+    try:
+        messages: list[dict[str, Any]] = []
+
+        def hear(message: dict[str, Any]) -> None:
+            messages.append(message)
+            if message["msg_type"] == "stream":
+                manager.interrupt_kernel()
+                messages.append({"msg_type": "interrupt", "time": time.monotonic()})
+
+        client.execute_interactive(LONG_CELL, timeout=WAIT, output_hook=hear)
+        ended = time.monotonic()
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    (interrupt,) = [m for m in messages if m["msg_type"] == "interrupt"]
+    (error,) = [m["content"] for m in messages if m["msg_type"] == "error"]
+    assert error["traceback"] == [str(Stopped())]
+    assert re.fullmatch("알림: 중단했습니다.*[가-힣]다[.]", error["traceback"][0])
+    assert ended - interrupt["time"] < 1  # second
+
+
+# ---- what a reader sees
+
+
+def test_a_figure_has_its_caption_as_alternative_text_and_under_it_for_every_exporter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[tuple[Any, Any]] = []
+    monkeypatch.setattr(notebook, "put", lambda bundle, **about: shown.append((bundle, about)))
+    monkeypatch.setenv(OUTPUT_VARIABLE, str(tmp_path))
+    notebook.show(Figure(figsize=(3, 2)), "empty", "빈 그림이다.")
+    (picture, about), (caption, mark) = shown
+    assert base64.b64decode(picture["image/png"]) == (tmp_path / "empty.png").read_bytes()
+    assert about == {"image/png": {"alt": "빈 그림이다.", "width": 300}}
+    assert (caption["text/markdown"], mark) == ("**그림.** 빈 그림이다.", {"caption": True})
+
+
+def test_outside_a_notebook_the_text_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(OUTPUT_VARIABLE, str(tmp_path))
+    notebook.say("첫 문단", "", "둘째 문단")
+    notebook.show(Figure(), "empty", "빈 그림이다.")
+    said = capsys.readouterr().out
+    assert said == "첫 문단\n\n둘째 문단\nempty.png\n**그림.** 빈 그림이다.\n"
+
+
 # ---- files
 
 
@@ -136,21 +227,42 @@ def test_a_file_is_written_whole_or_not_at_all_and_the_reader_told(
 
     monkeypatch.setattr(Path, "write_bytes", full)
     save("figure.png", b"new")
-    assert (tmp_path / "new" / "folder" / "figure.png").read_bytes() == b"old"
-    monkeypatch.setenv(OUTPUT_VARIABLE, str(tmp_path / "new" / "folder" / "figure.png"))
+    figure = tmp_path / "new" / "folder" / "figure.png"
+    assert figure.read_bytes() == b"old"
+    assert list(figure.parent.iterdir()) == [figure]  # nothing half-written stays
+    monkeypatch.setenv(OUTPUT_VARIABLE, str(figure))
     save("other.png", b"content")
     notices = capsys.readouterr().out.splitlines()
-    assert notices[0].startswith("알림: figure.png 파일을 저장하지 못했습니다(No space left")
-    assert notices[1].startswith("알림: other.png 파일을 저장하지 못했습니다(")
+    assert notices[0].startswith(f"알림: {figure} 파일을 저장하지 못했습니다(No space left")
+    assert notices[1].startswith(f"알림: {figure / 'other.png'} 파일을 저장하지 못했습니다(")
+
+
+def with_weights(made: Result) -> Result:
+    """Return a made-up result whose run has the weights of an untrained network."""
+    parameters = scratch.Trainer(made.run.recipe, 5).parameters
+    return replace(made, run=replace(made.run, parameters=parameters))
+
+
+def test_published_networks_can_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notebook, "display", lambda data, raw: None)
+    monkeypatch.setenv(OUTPUT_VARIABLE, str(tmp_path))
+    relu, lrelu = with_weights(result({})), with_weights(result({}, alpha=0.1))
+    publish("torch", dataset(), relu, lrelu, "results_framework")
+    for name, made in {"ReLU": relu, "LReLU": lrelu}.items():
+        model = scratch.load(tmp_path / "weights_framework.npz", name)
+        np.testing.assert_array_equal(model.affine[1].W, made.run.parameters["W2"])
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("results_framework.json", "weights_framework.npz")
+    }
 
 
 def test_published_results_are_those_of_the_contract(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[dict[str, Any]] = []
-    monkeypatch.setattr(notebook, "display", lambda data, raw: shown.append(data))
+    monkeypatch.setattr(notebook, "put", shown.append)
     monkeypatch.setenv(OUTPUT_VARIABLE, str(tmp_path))
-    relu, lrelu = result({}), result({0: 6}, alpha=0.1)
+    relu, lrelu = with_weights(result({})), with_weights(result({0: 6}, alpha=0.1))
     publish("numpy", dataset(), relu, lrelu, "results_scratch")
     content = shown[0]["application/json"]
     assert json.loads((tmp_path / "results_scratch.json").read_text()) == json.loads(

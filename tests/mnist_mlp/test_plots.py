@@ -1,17 +1,21 @@
 """Figures show the numbers that they are given, ReLU in blue and LReLU in vermilion."""
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
-from made_up import dataset, result, study_runs
+from made_up import result, study_runs
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from mnist_mlp import findings, plots, study
 from mnist_mlp.checks import Agreement
+from mnist_mlp.evaluation import Interval, reliability
 from mnist_mlp.plots import BLUE, VERMILION
+from mnist_mlp.recipe import Recipe
 
 RELU, LRELU = result({0: 6, 10: 6}), result({0: 6}, alpha=0.1)
 CLOSE = Agreement(loss=[0.0, 1e-16], weights=[1e-17, 1e-16])
@@ -31,42 +35,41 @@ def y(line: Any) -> list[float]:
     return [float(value) for value in line.get_ydata()]
 
 
-def test_confusion_writes_counts_rates_and_signed_differences() -> None:
+def test_confusion_writes_counts_and_accuracies_and_colours_the_errors_alone() -> None:
     figure = plots.confusion_matrices(RELU, LRELU, "mnist")
-    counts, _, rates, _ = figure.axes
-    difference, errors = plots.confusion_difference(RELU, LRELU, "mnist").axes
-    assert [t.get_text() for t in counts.texts[:10]] == ["18", "", "", "", "", "", "2", "", "", ""]
-    assert rates.texts[0].get_text() == "90.0"
-    assert [t.get_text() for t in difference.texts if t.get_text()] == ["+1", "-1"]
-    assert "198 of 200" in counts.get_title()
-    assert errors.containers[0].datavalues[0] == 2  # type: ignore[attr-defined]
+    relu, lrelu = figure.axes
+    written = [t.get_text() for t in relu.texts]
+    assert written[:9] == ["", "", "", "", "", "2", "", "", ""]  # class 0 without its diagonal
+    assert written[90:94] == ["18", "90.0%", "20", "100.0%"]  # that, and the class's accuracy
+    assert "198 of 200" in relu.get_title()
     assert figure.get_suptitle().endswith("(mnist)")
-    bars = [container.patches[0].get_facecolor() for container in errors.containers]  # type: ignore[attr-defined]
-    assert bars == [to_rgba(colour) for colour in (BLUE, VERMILION)]
+    (mesh,), (other,) = relu.collections, lrelu.collections
+    assert mesh.get_array().mask.reshape(10, 10).diagonal().all()  # type: ignore[union-attr]
+    assert (mesh.norm.vmin, mesh.norm.vmax) == (other.norm.vmin, other.norm.vmax)  # one scale
 
 
-def test_both_confusion_matrices_share_one_colour_scale() -> None:
-    axes = plots.confusion_matrices(RELU, LRELU, "mnist").axes
-    assert len(axes) == 4
-    limits = {(m.norm.vmin, m.norm.vmax) for ax in axes for m in ax.collections}
-    assert limits == {(0, 100)}
+def test_the_difference_is_coloured_by_who_is_better() -> None:
+    """LReLU reads an image more: its diagonal cell and the error it avoids are both its colour."""
+    seeds = [Interval(0.5, 1, 30, -0.5, 1.5)] * 10
+    difference, errors = plots.confusion_difference(RELU, LRELU, "mnist", seeds).axes
+    assert [t.get_text() for t in difference.texts if t.get_text()] == ["+1", "-1"]
+    values = np.asarray(difference.collections[0].get_array()).reshape(10, 10)
+    assert (values[0, 0], values[0, 6]) == (1, 1)
+    assert plots.WHO_IS_BETTER(1.0) == to_rgba(VERMILION)
+    bars, means = errors.containers
+    assert bars.datavalues[0] == -1  # type: ignore[attr-defined]
+    assert bars.patches[0].get_facecolor()[:3] == to_rgba(VERMILION)[:3]  # type: ignore[attr-defined]
+    assert y(means.lines[0]) == [0.5] * 10  # type: ignore[attr-defined]
+    alone = plots.confusion_difference(LRELU, RELU, "mnist").axes[1].containers
+    assert [c.datavalues[0] for c in alone] == [1]  # type: ignore[attr-defined]
 
 
-def test_top3_draws_sixty_images_with_probabilities_and_marks_the_shared() -> None:
-    figure = plots.top3_images(RELU, LRELU, dataset().test.images, "mnist")
-    drawn = [ax for ax in figure.axes if ax.images]
-    assert len(drawn) == 60
-    assert all("p = " in ax.get_xlabel() for ax in drawn)
-    best = RELU.top3[0][0].index
-    shown = np.asarray(drawn[0].images[0].get_array()).ravel()
-    np.testing.assert_array_equal(shown, dataset().test.images[best])
-    both = sum("both" in ax.get_xlabel() for ax in drawn)
-    pairs = zip(RELU.top3, LRELU.top3, strict=True)
-    assert both == 2 * sum(len({s.index for s in a} & {s.index for s in b}) for a, b in pairs)
-
-
-def test_learning_curves_hold_the_history_on_shared_axes() -> None:
-    loss, zoom, accuracy, difference = plots.learning_curves(RELU, LRELU, "mnist").axes
+def test_learning_curves_hold_the_history_and_below_it_the_stored_seeds() -> None:
+    again = findings.repeats(
+        study_runs(), "numpy", "mnist", {"ReLU": Recipe(), "LReLU": Recipe(alpha=0.1)}
+    )
+    over_seeds = findings.curves_over_seeds(again)
+    loss, zoom, means, gaps = plots.learning_curves(RELU, LRELU, "mnist", over_seeds).axes
     labels = [f"{r} {s}" for r in ("ReLU", "LReLU(0.1)") for s in ("train", "validation")]
     history = RELU.run.history
     assert [line.get_label() for line in loss.lines] == labels
@@ -74,10 +77,11 @@ def test_learning_curves_hold_the_history_on_shared_axes() -> None:
     assert y(loss.lines[1]) == history.validation_loss
     assert list(loss.lines[0].get_xdata()) == [0, 1, 2, 3]  # type: ignore[arg-type]
     assert y(zoom.lines[1]) == history.validation_loss[1:]
-    assert y(accuracy.lines[0])[-1] == 99
-    assert [line.get_label() for line in difference.lines[:2]] == ["train", "validation"]
-    assert y(difference.lines[0]) == [0, 0, 0]
-    assert difference.get_title() == "Loss of LReLU(0.1) minus ReLU"
+    assert y(means.lines[0]) == pytest.approx(over_seeds["train"]["ReLU"].mean(axis=0)[1:])
+    assert [line.get_label() for line in gaps.lines[:2]] == ["train", "validation"]
+    assert y(gaps.lines[1]) == [gap.mean for gap in over_seeds["gaps"][1:]]
+    assert "30 stored seeds" in means.get_title()
+    assert len(plots.learning_curves(RELU, LRELU, "mnist", {"n": 0}).axes) == 2
 
 
 @pytest.mark.parametrize("epochs", [0, 1])
@@ -104,40 +108,74 @@ def test_gradient_flow_draws_both_moments_and_the_prediction_by_layer() -> None:
     colours = {line.get_label(): line.get_color() for line in after.lines}
     assert colours["ReLU"] == colours["ReLU, gain 1/4"] == BLUE
     assert colours["LReLU(0.1)"] == VERMILION
+    assert before.get_ylim() == after.get_ylim()
+    assert before.get_ylim()[0] < 0.2  # room for both
 
 
-def test_learning_speed_draws_mean_range_and_goal() -> None:
+def test_learning_speed_draws_means_and_goal() -> None:
     (ax,) = plots.learning_speed(PACE, 0.97).axes
     assert y(ax.lines[0]) == pytest.approx([91, 97.5])  # from epoch 1
-    edges = ax.collections[0].get_paths()[0].vertices
-    assert {(1, 90), (1, 92)} <= {(round(x, 6), round(v, 6)) for x, v in np.asarray(edges)}
     assert y(ax.lines[-1]) == [97, 97]
     looks = {(line.get_color(), str(line.get_linestyle())) for line in ax.lines[:-1]}
     assert len(looks) == len(PACE)  # every curve can be told from the others
 
 
-def test_study_figures_draw_every_seed_in_the_activations_colour() -> None:
-    accuracy, difference = plots.seeds(COMPARED["test"], COMPARED["differences"]).axes
-    dots = [line for line in accuracy.lines if line.get_marker() == "o"]
-    assert y(dots[0]) == pytest.approx(100 * COMPARED["test"]["ReLU"])
-    assert [line.get_color() for line in dots] == [BLUE, VERMILION, VERMILION, VERMILION]
-    paired = [line for line in difference.lines if line.get_marker() == "o"]
-    assert y(paired[1]) == pytest.approx(100 * COMPARED["differences"]["LReLU(0.1)"])
-    steps = findings.recipe_search(study_runs())["steps"]
+def test_study_figures_draw_every_seed_and_show_which_were_seen_first() -> None:
+    gaps, losses = COMPARED["differences"], COMPARED["loss_differences"]
+    accuracy, loss = plots.seeds(gaps, losses, looked=10).axes
+    drawn = [line for line in accuracy.lines if line.get_marker() == "o"]
+    assert y(drawn[2]) == pytest.approx(100 * gaps["LReLU(0.1)"][10:])
+    assert y(drawn[3]) == pytest.approx(100 * gaps["LReLU(0.1)"][:10])
+    assert (drawn[2].get_color(), drawn[3].get_markerfacecolor()) == (VERMILION, "none")
+    seen = [line for line in loss.lines if line.get_marker() == "o"]
+    assert y(seen[3]) == pytest.approx(losses["LReLU(0.1)"][:10])
+    steps = findings.recipe_search(study_runs())["gains"]
     (ladder,) = plots.recipe_steps(steps).axes
-    assert [t.get_text() for t in ladder.get_xticklabels()] == list(study.LADDER)
+    assert [t.get_text() for t in ladder.get_xticklabels()] == list(study.LADDER)[1:]
+    assert y(ladder.lines[0]) == pytest.approx(100 * steps["+ momentum"])
 
 
 def test_error_bars_are_the_interval_and_not_the_standard_deviation() -> None:
     ax = Figure().subplots()
-    plots.dots(ax, {"A": np.array([0.978, 0.98, 0.982])}, "", "")
+    plots.dots(ax, {"A": np.array([97.8, 98, 98.2])})
     (bars,) = [c for c in ax.collections if isinstance(c, LineCollection)]
     low, high = bars.get_segments()[0][:, 1]
     half = 0.2 * 4.302653 / np.sqrt(3)  # SD 0.2 points; t of 2 degrees of freedom
     assert (low, high) == pytest.approx((98 - half, 98 + half), rel=1e-6)
 
 
-def test_dead_units_are_drawn_in_percent_by_layer() -> None:
-    first, second = plots.dead_fractions(COMPARED["dead"]).axes
-    assert y(second.lines[0]) == pytest.approx([0.1] * 21)  # 0.001
-    assert [line.get_color() for line in first.lines] == [BLUE] + [VERMILION] * 3
+def test_every_stressed_run_is_drawn_and_a_diverged_one_is_a_cross() -> None:
+    runs = study_runs(
+        lambda t: {"diverged_after": 1} if t.recipe.lr == 0.2 and t.recipe.alpha else {}
+    )
+    settings = findings.stress(runs)["settings"]
+    (ax,) = plots.stress(settings, 0.11).axes
+    crosses = sum(len(y(line)) for line in ax.lines if line.get_marker() == "x")
+    dots = sum(len(y(line)) for line in ax.lines if line.get_marker() in ("o", "^", "s"))
+    assert (crosses, dots) == (2 * 5, 13 * 5)
+    colours = {line.get_color() for line in ax.lines if line.get_marker() == "o"}
+    assert colours == {BLUE}
+
+
+@pytest.mark.filterwarnings("error")
+def test_calibration_draws_what_is_said_against_what_happens() -> None:
+    bins = {r.label: reliability(r.run.logits, r.labels, bins=4) for r in (RELU, LRELU)}
+    gaps = {"loss of\nmisread images": np.array([-0.002, -0.001])}
+    said, differences = plots.calibration(bins, gaps).axes
+    points = [container.lines[0] for container in said.containers]  # type: ignore[attr-defined]
+    assert y(points[0]) == [b.wrong for b in bins["ReLU"] if b.wrong]
+    assert [point.get_color() for point in points] == [BLUE, VERMILION]
+    assert y(differences.lines[0]) == [-0.002, -0.001]
+
+
+def test_a_readers_matplotlibrc_changes_no_figure() -> None:
+    program = (
+        "import matplotlib; matplotlib.rc('font', family='Malgun Gothic'); "
+        "matplotlib.rc('text', usetex=True); matplotlib.rc('axes', facecolor='black'); "
+        "from mnist_mlp import plots; r = matplotlib.rcParams; "
+        "print(r['font.family'], r['text.usetex'], r['axes.facecolor'], r['axes.spines.top'])"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == "['sans-serif'] False white False"

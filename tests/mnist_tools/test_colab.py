@@ -16,7 +16,9 @@ from typing import Any
 import nbformat
 import numpy as np
 import pytest
+from bs4 import BeautifulSoup
 from executed import ROOT, with_parameters
+from nbconvert.exporters import HTMLExporter
 from nbformat.v4 import new_code_cell
 
 from mnist_mlp.data import load
@@ -50,7 +52,7 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     kernel.mkdir(parents=True)
     (kernel / "kernel.json").write_text(json.dumps(spec))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
-    for name in ("MNIST_DIR", "MNIST_MLP_OUTPUT", "REPO_URL"):
+    for name in ("MNIST_DIR", "MNIST_MLP_OUTPUT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MNIST_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "content"
@@ -88,7 +90,7 @@ def test_runs_alone_on_the_embedded_digits(name: str, empty: Path) -> None:
     assert "\ndef fit(" in text  # show_source reads what was written
     assert "신뢰구간" in text  # the study was found
     figures = {path.suffix for path in (empty / colab.FOLDER / "figures").iterdir()}
-    assert figures == {".png", ".json"}
+    assert figures == {".png", ".json", ".npz"}
     for original in [*package_files(ROOT / "src" / "mnist_mlp"), STUDY_FILE]:
         written = empty / colab.FOLDER / original.relative_to(ROOT)
         assert written.read_bytes() == original.read_bytes(), original
@@ -129,6 +131,16 @@ def test_the_file_is_readable_small_and_has_no_outputs(name: str) -> None:
     ids = [cell.id for cell in nb.cells]
     assert "find-repository" not in ids
     assert ids.index("carried-0") < ids.index("imports")
+
+
+def test_an_html_export_leaves_out_the_package_that_the_file_carries() -> None:
+    exporter = HTMLExporter()  # type: ignore[no-untyped-call]
+    html, _ = exporter.from_notebook_node(built("01_scratch_mlp"))
+    text = BeautifulSoup(html, "html.parser").get_text()
+    assert colab.TEXT.splitlines()[0].removeprefix("## ") in text
+    assert "DATASET" in text  # the notebook's own cells are there
+    assert "%%writefile" not in text
+    assert "base64" not in text
 
 
 def test_the_command_writes_both_files_the_same_every_time(

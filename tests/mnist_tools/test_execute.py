@@ -57,3 +57,11 @@ def test_a_notebook_without_cell_ids_runs_and_its_failing_cell_is_named(tmp_path
     path.write_text(json.dumps(nb), encoding="utf-8")
     with pytest.raises(ReportError, match=r"colab.ipynb, cell 2 of 2 \(id cell-2\) failed"):
         execute(path, tmp_path)
+
+
+def test_a_kernel_that_is_killed_is_one_sentence_about_memory(tmp_path: Path) -> None:
+    path = write_code(
+        tmp_path / "n.ipynb", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
+    )
+    with pytest.raises(ReportError, match=r"n.ipynb, cell 1 of 1 (?s:.*) the memory was full$"):
+        execute(path, tmp_path)

@@ -1,10 +1,27 @@
-"""Files are replaced whole or not at all."""
+"""Files are replaced whole or not at all, and notebooks read in whatever form they were saved."""
 
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mnist_tools.files import ReportError, replace_section, write_atomically
+from mnist_tools import STOPPED
+from mnist_tools.files import (
+    ReportError,
+    exit_code,
+    read_notebook,
+    replace_section,
+    write_atomically,
+)
+
+SOURCES = Path(__file__).parents[2] / "src"
 
 
 def test_interrupted_write_keeps_the_old_file(
@@ -15,12 +32,80 @@ def test_interrupted_write_keeps_the_old_file(
 
     def half(self: Path, text: str, encoding: str) -> None:
         self.write_bytes(text[: len(text) // 2].encode(encoding))
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", half)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(OSError, match=f"No space left on device: '{path}'"):
         write_atomically(path, "new text")
     assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]  # half a file would fill a full disk
+
+
+def test_two_processes_can_write_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One writes and renames while the other has written and not renamed yet."""
+    path, replace = tmp_path / "grade.json", os.replace
+
+    def meanwhile(*paths: Any) -> None:
+        monkeypatch.setattr(os, "replace", replace)
+        monkeypatch.setattr(os, "getpid", lambda: -1)
+        write_atomically(path, "other")
+        assert path.read_text() == "other"
+        replace(*paths)
+
+    monkeypatch.setattr(os, "replace", meanwhile)
+    write_atomically(path, "own")
+    assert path.read_text() == "own"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+CELL = {"cell_type": "code", "source": ["1"], "metadata": {}, "outputs": [], "execution_count": 1}
+
+
+@pytest.mark.parametrize(
+    ("minor", "ids", "read"),
+    [
+        (0, [None, None], ["cell-1", "cell-2"]),  # Colab
+        (4, ["a", None], ["a", "cell-2"]),
+        (5, [None, "b"], ["cell-1", "b"]),
+        (5, ["a", "a", "cell-2"], ["a", "cell-2", "cell-3"]),  # a cell was copied
+    ],
+)
+def test_every_cell_is_read_with_an_id_of_its_own(
+    minor: int, ids: list[str | None], read: list[str], tmp_path: Path
+) -> None:
+    cells = [CELL | ({"id": name} if name else {}) for name in ids]
+    nb = {"nbformat": 4, "nbformat_minor": minor, "metadata": {}, "cells": cells}
+    path = tmp_path / "n.ipynb"
+    path.write_text(json.dumps(nb), encoding="utf-8")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert [cell.id for cell in read_notebook(path).cells] == read
+    assert list(tmp_path.iterdir()) == [path]  # what was half-written is gone
+
+
+def test_ctrl_c_ends_a_command_with_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> None:
+        raise KeyboardInterrupt
+
+    assert exit_code(work) == 130
+    assert capsys.readouterr() == ("", f"{STOPPED}\n")
+
+
+def test_ctrl_c_while_a_command_is_still_importing_is_the_same_sentence(tmp_path: Path) -> None:
+    """The first seconds of every command; here the import of its first package never ends."""
+    (tmp_path / "nbformat.py").write_text("print('importing', flush=True)\nwhile True: pass")
+    command = subprocess.Popen(
+        [sys.executable, "-m", "mnist_tools.report", "html"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(SOURCES)])},
+    )
+    assert command.stdout is not None
+    assert command.stdout.readline() == "importing\n"
+    command.send_signal(signal.SIGINT)
+    assert command.communicate(timeout=10) == ("", f"{STOPPED}\n")
+    assert command.returncode == -signal.SIGINT
 
 
 def test_a_section_is_replaced_between_its_markers_and_must_be_there_once(tmp_path: Path) -> None:
@@ -30,3 +115,16 @@ def test_a_section_is_replaced_between_its_markers_and_must_be_there_once(tmp_pa
     assert path.read_text(encoding="utf-8") == "a\n<!-- x -->\n\\1 new\n<!-- /x -->\nb\n"
     with pytest.raises(ReportError, match="<!-- y -->"):
         replace_section(path, "y", "new")
+
+
+def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
+    """As root, ``--json /dev/full`` once put a file in the place of the device."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_atomically(pipe, "a grade")
+        assert os.read(reader, 100) == b"a grade"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()

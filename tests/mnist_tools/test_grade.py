@@ -5,18 +5,20 @@ Stand-ins of a cell or two take the place of the notebooks; what they lack costs
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from made_up_notebook import write_code
 
-from mnist_tools import grade
+from mnist_tools import grade, rerun
 from mnist_tools.files import NOTEBOOKS
 
 FIRST, SECOND = NOTEBOOKS.values()
@@ -46,8 +48,9 @@ def graded(root: Path, *options: str, name: str = FIRST) -> tuple[int, dict[str,
     code = grade.main([str(root), "--json", str(file), *options])
     report = json.loads(file.read_text(encoding="utf-8"))
     assert report["submission"] == str(root)
-    assert report["full"] == len(report["items"]) == 36
+    assert report["full"] == len(report["items"]) == 37
     assert report["score"] == sum(not item["problems"] for item in report["items"])
+    assert "--retrain" in report["not_judged"][0]
     problems = {i["key"]: " ".join(i["problems"]) for i in report["items"] if i["notebook"] == name}
     return code, problems
 
@@ -81,10 +84,10 @@ def test_what_a_clean_kernel_catches(
     name: str, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sources, message = STAND_INS[name]
-    monkeypatch.setattr(grade, "OUTPUT_LIMIT", 1_000_000)
+    monkeypatch.setattr(rerun, "OUTPUT_LIMIT", 1_000_000)
     write(root, *sources)
     timeout = "5" if name == "infinite loop" else "60"
-    code, problems = graded(root, "--timeout", timeout, "--memory", "1")
+    code, problems = graded(root, "--timeout", timeout, "--total", "70", "--memory", "1")
     assert code == 1
     assert message in problems["run"]
     assert message in capsys.readouterr().out
@@ -103,14 +106,38 @@ def replace_by_device(path: Path) -> None:
     path.symlink_to("/dev/zero")
 
 
+def replace_by_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def replace_by_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def nest_deeply(path: Path) -> None:
+    """Publish results that JSON can hold, and that cannot be copied."""
+    nb = json.loads(path.read_text(encoding="utf-8"))
+    data = {"application/json": {"deep": "DEEP"}}
+    nb["cells"][0]["outputs"] = [{"output_type": "display_data", "data": data, "metadata": {}}]
+    path.write_text(json.dumps(nb).replace('"DEEP"', "[" * 700 + "]" * 700))
+
+
 UNREADABLE: dict[str, tuple[Callable[[Path], object], str]] = {
-    "missing": (Path.unlink, "No such file"),
-    "a device": (replace_by_device, "No such file"),
-    "a conflict": (lambda path: path.write_text("{\n<<<<<<< HEAD\n1\n>>>>>>> a\n}"), "<<<<<<<"),
-    "cp949": (save_in_cp949, "'utf-8' codec can't decode"),
-    "null": (lambda path: path.write_text("null"), "노트북으로 읽을 수 없음"),
-    "other cells": (lambda path: path.write_text('{"cells": [1]}'), "노트북으로 읽을 수 없음"),
-    "deep": (lambda path: path.write_text("[" * 100_000), "노트북으로 읽을 수 없음"),
+    "missing": (Path.unlink, "그런 파일이 없음(있는 노트북: 02_framework_mlp.ipynb)"),
+    "renamed": (lambda path: path.rename(path.with_name("01 (1).ipynb")), "01 (1).ipynb, 02_"),
+    "a device": (replace_by_device, "링크나 장치"),
+    "a pipe": (replace_by_pipe, "링크나 장치"),
+    "a folder": (replace_by_folder, "그런 파일이 없음"),
+    "huge": (lambda path: os.truncate(path, 200_000_000), "100 MB가 넘는 파일"),
+    "a conflict": (lambda path: path.write_text("{\n<<<<<<< HEAD\n1\n>>>>>>> a\n}"), "병합 충돌"),
+    "cp949": (save_in_cp949, "UTF-8이 아님"),
+    "empty": (lambda path: path.write_text(""), "노트북의 형식이 아님"),
+    "null": (lambda path: path.write_text("null"), "노트북의 형식이 아님"),
+    "other cells": (lambda path: path.write_text('{"cells": [1]}'), "노트북의 형식이 아님"),
+    "deep": (lambda path: path.write_text("[" * 100_000), "노트북의 형식이 아님"),
+    "deep results": (nest_deeply, "노트북의 형식이 아님"),
 }
 
 
@@ -135,48 +162,51 @@ def test_what_is_graded_is_read_before_anything_of_it_runs(root: Path) -> None:
     assert "ValueError: as submitted" in problems["run"]
 
 
-def test_the_copy_leaves_out_what_could_hurt(tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    for name in (".git/config", ".venv/x", "reports/x.html", "src/a.py", "data/study.jsonl"):
-        (source / name).parent.mkdir(parents=True, exist_ok=True)
-        (source / name).write_text(name)
-    (source / "everything").symlink_to("/")
-    (source / "broken").symlink_to("/nowhere")
-    (source / "endless").symlink_to("/dev/zero")
-    os.mkfifo(source / "fifo")
-    (source / "src" / "linked.py").symlink_to(source / "src" / "a.py")
-    grade.copy_submission(source, tmp_path / "copy")
-    copied = {str(p.relative_to(tmp_path / "copy")) for p in (tmp_path / "copy").rglob("*")}
-    assert copied == {"src", "src/a.py", "src/linked.py", "data", "data/study.jsonl"}
-    assert not (tmp_path / "copy" / "src" / "linked.py").is_symlink()
-
-
-def test_a_grade_that_cannot_be_written_is_printed_and_an_error(
-    root: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("where", ["file/grade.json", "folder", "made/grade.json"])
+def test_a_grade_that_has_no_place_goes_to_a_temporary_folder(
+    where: str, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = root.parent / "reports"
-    write(root, f"open({str(folder)!r}, 'w').close()")  # a file where the folder should be
-    assert grade.main([str(root), "--json", str(folder / "grade.json")]) == 2
+    """From the start, or since the submission put a file where the folder should be."""
+    base = root.parent
+    (base / "file").write_text("not a folder")
+    (base / "folder").mkdir()
+    write(root, f"open({str(base / 'made')!r}, 'w').close()")
+    assert grade.main([str(root), "--json", str(base / where)]) == 1
     said = capsys.readouterr()
-    assert "합계 0/36" in said.out
-    assert str(folder) in said.err
+    (saved,) = re.findall(r"합계 0/37\n점수표: (.*)", said.out)
+    assert json.loads(Path(saved).read_text(encoding="utf-8"))["full"] == 37
+    assert f"알림: {base / where}에 쓸 수 없습니다" in said.err
 
 
-@pytest.mark.parametrize("trouble", ["no folder notebooks", "Not a directory", "set TMPDIR"])
+TROUBLES = {
+    "has no folder notebooks": (grade, "SPACE", 0),
+    "set TMPDIR": (grade, "SPACE", 2**80),
+    "too much to copy": (rerun, "COPY_LIMIT", 10),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
 def test_what_is_not_the_submissions_fault_is_exit_code_2_and_no_grade(
     trouble: str, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = root.parent / "grade.json"
     file.write_text("yesterday's")
-    if trouble == "no folder notebooks":
-        root = root.parent
-    elif trouble == "Not a directory":
-        file /= "grade.json"
-    else:
-        monkeypatch.setattr(grade, "SPACE", 2**80)
-    assert grade.main([str(root), "--json", str(file)]) == 2
+    write(root, "x = 1")
+    monkeypatch.setattr(*TROUBLES[trouble])
+    folder = root.parent if "notebooks" in trouble else root
+    assert grade.main([str(folder), "--json", str(file)]) == 2
     assert trouble in capsys.readouterr().err
-    assert not file.is_file()
+    assert not file.exists()
+
+
+def test_a_disk_that_ran_full_is_not_the_submissions_fault(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    free = iter([2**40, 2**20])  # bytes, before and after
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=next(free)))
+    write(root, "raise OSError('No space left on device')")
+    assert grade.main([str(root), "--json", str(root.parent / "grade.json")]) == 2
+    assert "ran full" in capsys.readouterr().err
 
 
 def test_an_interrupt_is_exit_code_130_and_no_grade(root: Path) -> None:

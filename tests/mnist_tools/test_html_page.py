@@ -34,6 +34,7 @@ class Affine:
     def backward(self, grad_output: Array) -> Array:
         return grad_output @ self.W.T
 ```"""
+LOG = "".join(f"에폭 {epoch} | 0.1\n" for epoch in range(21))
 FRAME = "<table><thead><tr><th></th><th>횟수</th></tr></thead><tr><td>0</td><td>1</td></tr></table>"
 
 
@@ -45,18 +46,21 @@ def sample() -> list[dict[str, Any]]:
     """Return the cells: two tables, one figure, published results."""
     stream = {"output_type": "stream", "name": "stdout", "text": "epoch 0 / 20\n"}
     figure = shown({"image/png": "iVBORw0="}, **{"image/png": {"alt": ALT, "width": 900}})
+    caption = shown({"text/markdown": f"**그림.** {ALT}"}, caption=True)
+    log = {"output_type": "stream", "name": "stdout", "text": LOG}
     frame = shown({"text/html": FRAME, "text/plain": "0 1"})
     results = shown({"application/json": {"runs": {"ReLU": {"test_accuracy": 0.98}}}})
     return [
         cell("markdown", f"# {TITLE}\n\n숫자를 읽는 신경망을 NumPy로 만든다."),
         cell("code", "for n in range(20):\n    print('epoch', n, '/', 20)", stream),
         cell("markdown", DERIVATION),
-        cell("code", "show(figure)", figure),
+        cell("code", "show(figure)", figure, caption),
         cell("markdown", "### 해석"),
         cell("code", "say(text)", shown({"text/markdown": COMMENTARY})),
         cell("code", "show_source(Affine)", shown({"text/markdown": LISTING})),
         cell("markdown", "## (a) 10x10 Confusion Matrix (using test data)\n\n### 해석"),
         cell("code", "frame", frame),
+        cell("code", "runs = train()", log),
         cell("code", "publish(results)", results),
     ]
 
@@ -107,7 +111,10 @@ def test_a_formula_that_cannot_be_drawn_is_named_with_its_cell(tmp_path: Path) -
 
 
 def test_code_and_results_are_folded_and_outputs_are_not(page: BeautifulSoup) -> None:
-    assert len(page.select("details.code:not([open])")) == 6
+    folded = [code.get_text() for code in page.select("details.code:not([open]) pre")]
+    assert len(folded) == 5
+    # What only shows computed text or a source has no line of its own.
+    assert not [code for code in folded if "say(" in code or "show_source(" in code]
     (results,) = page.select("details.results:not([open]) pre")
     assert json.loads(results.get_text())["runs"] == {"ReLU": {"test_accuracy": 0.98}}
     (listing,) = [h for h in page.select(".highlight") if not h.find_parent("details")]
@@ -119,6 +126,15 @@ def test_figure_carries_its_alt_text_width_and_caption(page: BeautifulSoup) -> N
     (image,) = page.select("figure img")
     assert (image["alt"], image["width"]) == (ALT, "900")
     assert page.select("figcaption")[0].get_text() == ALT
+    assert (
+        "그림." not in page.get_text()
+    )  # the Markdown caption is for exporters that drop this one
+
+
+def test_of_a_long_log_the_last_line_stays(page: BeautifulSoup) -> None:
+    (log,) = page.select("details.log:not([open])")
+    assert log.select("summary")[0].get_text().startswith("에폭 20 | 0.1")
+    assert log.select("pre")[0].get_text() == LOG
 
 
 def test_tables_have_a_box_that_scrolls_and_no_empty_header(page: BeautifulSoup) -> None:

@@ -1,12 +1,15 @@
-"""The README's table, from made-up results."""
+"""The README's table and picture, from made-up results; the committed picture is the study's."""
 
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mnist_tools import readme
+
+ROOT = Path(__file__).parents[2]
 
 FILES = {"numpy": ("scratch", 0.1), "torch": ("framework", 0.3)}
 
@@ -31,7 +34,8 @@ def test_table_goes_between_the_markers_relu_first(
         path = tmp_path / "figures" / f"results_{kind}.json"
         path.write_text(json.dumps(results(implementation, alpha)), encoding="utf-8")
     page = tmp_path / "README.md"
-    page.write_text("앞\n<!-- results -->\n<!-- /results -->\n뒤\n", encoding="utf-8")
+    places = "<!-- results -->\n<!-- /results -->\n<!-- answer -->\n<!-- /answer -->"
+    page.write_text(f"앞\n{places}\n뒤\n", encoding="utf-8")
     readme.update(tmp_path)
     lines = page.read_text(encoding="utf-8").splitlines()
     assert (lines[0], lines[-1]) == ("앞", "뒤")
@@ -40,8 +44,9 @@ def test_table_goes_between_the_markers_relu_first(
         *(["| PyTorch", "ReLU"], ["| PyTorch", "LReLU(0.3)"]),
     ]
     # sample standard deviations by hand: 0.01 / sqrt(2) = 0.71 points
-    assert lines[4].endswith("| 100.00% | 98.77% | **98.45%** | 98.50 ± 0.71% (2개) | 97.01% |")
-    assert lines[7].endswith("| 98.70 ± 0.20% (3개) | 93.94% |")
+    plain = [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
+    assert plain[4].endswith("| **98.45%** | 98.50 ± 0.71% (2개) | 97.01% | 100.00% | 98.77% |")
+    assert "| 98.70 ± 0.20% (3개) | 93.94% |" in plain[7]
 
 
 def test_a_readme_without_the_markers_is_left_alone(tmp_path: Path) -> None:
@@ -49,3 +54,21 @@ def test_a_readme_without_the_markers_is_left_alone(tmp_path: Path) -> None:
     page.write_text("text", encoding="utf-8")
     readme.update(tmp_path)
     assert page.read_text(encoding="utf-8") == "text"
+
+
+def test_the_picture_shows_every_seed_its_mean_and_its_interval() -> None:
+    (ax,) = readme.picture({"LReLU(0.1), NumPy": np.array([-0.1, 0.0, 0.2])}).axes
+    seeds, interval, mean, zero = (np.asarray(line.get_xdata(), float) for line in ax.lines)
+    assert seeds.tolist() == [-0.1, 0.0, 0.2]
+    assert mean.tolist() == [pytest.approx(0.1 / 3)]
+    # by hand: SD 0.1528, t(2) = 4.303, half = 4.303 * 0.1528 / sqrt(3) = 0.3795
+    assert interval.tolist() == pytest.approx([0.1 / 3 - 0.3795, 0.1 / 3 + 0.3795], abs=1e-4)
+    assert zero.tolist() == [0, 0]
+
+
+def test_the_committed_picture_and_its_text_are_those_of_the_study() -> None:
+    said = readme.answer(readme.paired_differences())
+    assert "LReLU(0.1), NumPy −0.03 [−0.05, −0.01]" in said
+    assert said in (ROOT / "README.md").read_text(encoding="utf-8"), "make readme"
+    with Image.open(ROOT / "figures" / readme.ANSWER) as picture:
+        assert picture.info["Description"] == said, "make readme"

@@ -1,5 +1,6 @@
 """The command line: two tiny notebooks in a made-up repository."""
 
+import errno
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from bs4 import BeautifulSoup
 from made_up_notebook import cell, write_cells, write_code
 
 import mnist_mlp
+from mnist_mlp import weights
+from mnist_mlp.run import Run
 from mnist_tools.files import NOTEBOOKS, read_notebook
 from mnist_tools.report import main, source_hash
 
@@ -61,6 +64,40 @@ def test_report_changes_nothing_but_reports_and_tells_the_pages_last(
     assert "PyTorch" in pages[1].read_text(encoding="utf-8")
 
 
+def test_only_one_notebook_is_run_where_it_alone_can_be(root: Path) -> None:
+    write_code(root / "notebooks" / "02_framework_mlp.ipynb", "import no_torch_here")
+    assert main(["report", "--only", "01"]) == 0
+    (page,) = (root / "reports").glob("*.html")
+    html = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+    assert (page.stem, html.select(".others a")) == ("01_scratch_mlp", [])
+
+
+def test_both_pages_link_to_the_drawing_page_where_the_first_notebook_has_saved_its_networks(
+    root: Path, trained: dict[str, Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def links() -> list[list[str]]:
+        pages = [Path("reports", f"{name}.html").read_text("utf-8") for name in NOTEBOOKS.values()]
+        soups = [BeautifulSoup(page, "html.parser") for page in pages]
+        return [[str(link["href"]) for link in soup.select(".others a")] for soup in soups]
+
+    saved = root / "trained.npz"
+    saved.write_bytes(weights.to_bytes("numpy", "sklearn-digits", trained))
+    save = f"(folder / 'weights_scratch.npz').write_bytes(Path({str(saved)!r}).read_bytes())"
+    write_code(root / "notebooks" / "01_scratch_mlp.ipynb", f"{ON_DIGITS}\n{save}")
+    first, second = (f"{name}.html" for name in NOTEBOOKS.values())
+    assert main(["report"]) == 0
+    assert links() == [[second, "draw.html"], [first, "draw.html"]]
+    drawing = BeautifulSoup(Path("reports", "draw.html").read_text("utf-8"), "html.parser")
+    assert [str(link["href"]) for link in drawing.select(".others a")] == [first, second]
+    assert str(Path("reports", "draw.html")) in capsys.readouterr().out.splitlines()
+
+    assert main(["html"]) == 0  # nothing was trained: figures/ holds no networks
+    assert links() == [[second], [first]]
+    write_code(root / "notebooks" / "01_scratch_mlp.ipynb", "print('saves nothing')")
+    assert main(["report"]) == 0  # what an earlier run saved is not this run's
+    assert links() == [[second], [first]]
+
+
 def test_html_executes_nothing(root: Path) -> None:
     write_code(root / "notebooks" / "02_framework_mlp.ipynb", "1 / 0")
     assert main(["html"]) == 0
@@ -90,7 +127,28 @@ def test_failing_cell_is_named_and_nothing_is_written(
     assert contents(root) == before
 
 
-def test_source_hash_follows_code_modules_and_templates_but_no_text(
+def test_a_full_disk_leaves_every_figure_and_notebook_as_it_was(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["notebooks"]) == 0
+    before = contents(root)
+    write_code(root / "notebooks" / "01_scratch_mlp.ipynb", "print('changed')")
+    before |= contents(root / "notebooks")
+
+    def full(source: Path, target: str) -> None:
+        (Path(target) / source.name).write_bytes(b"")
+        raise OSError(errno.ENOSPC, "No space left on device", str(source))
+
+    monkeypatch.setattr(shutil, "copy", full)
+    capsys.readouterr()
+    assert main(["notebooks"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "No space left on device" in line
+    assert "results_framework.json" in line
+    assert contents(root) == before
+
+
+def test_source_hash_follows_code_modules_and_templates_but_no_text_and_no_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = tmp_path / "mnist_mlp"
@@ -106,6 +164,8 @@ def test_source_hash_follows_code_modules_and_templates_but_no_text(
 
     files = {"__init__.py": "", "data.md.j2": ""}
     before = hashed(files)
+    places = [f'REPO_URL = "{url}"\nb' for url in ("", "https://github.com/one/two")]
+    assert len({hashed(files, code=code) for code in places}) == 1
     assert hashed(files | {"notes.txt": "no source"}, text="another text") == before
     changed = [files | {"__init__.py": "x = 1"}, files | {"data.md.j2": "{{ x }}"}]
     renamed = {"__init__.py": "", "text.md.j2": ""}

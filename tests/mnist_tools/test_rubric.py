@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ import nbformat
 import numpy as np
 import pytest
 from executed import ROOT, Execution
-from nbformat.v4 import new_markdown_cell, new_notebook, new_output
+from nbformat.v4 import new_output
 from PIL import Image
 
-from mnist_tools import grade, rubric
-from mnist_tools.rubric import HEADINGS, Side, code_cells, judge, section, shown, top3_problems
+from mnist_tools import grade, recount
+from mnist_tools.rubric import judge
+from mnist_tools.shown import HEADINGS, Side, code_cells, section, shown
 
 
 def content(folder: Path) -> dict[Path, tuple[int, bytes]]:
@@ -40,17 +42,17 @@ def graded(tmp_path_factory: pytest.TempPathFactory, alone: Execution) -> tuple[
     for name, nb in alone.notebooks.items():
         nbformat.write(nb, root / "notebooks" / f"{name}.ipynb")
 
-    def recording(kind: str, old: Side, new: Side) -> Any:
+    def recording(kind: str, old: Side, new: Side, retrain: float) -> Any:
         sides[kind] = old, new
-        return judge(kind, old, new)
+        return judge(kind, old, new, retrain)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MNIST_MLP_OUTPUT", raising=False)
         patch.setattr(grade, "judge", recording)
-        patch.setattr(rubric, "threshold_problems", lambda *_: [])  # they are for MNIST
+        patch.setattr(recount, "threshold_problems", lambda *_: [])  # they are for MNIST
         patch.setattr("sys.stdout", printed)
         before, file = content(root), tmp_path_factory.mktemp("grade") / "grade.json"
-        code = grade.main([str(root), "--json", str(file)])
+        code = grade.main([str(root), "--retrain", "--json", str(file)])
         assert content(root) == before  # grading changes nothing in a submission
     return sides, code, printed.getvalue()
 
@@ -58,8 +60,10 @@ def graded(tmp_path_factory: pytest.TempPathFactory, alone: Execution) -> tuple[
 def test_honest_notebooks_get_the_full_score(graded: tuple[Any, int, str]) -> None:
     _, code, printed = graded
     assert code == 0, printed
-    assert "합계 36/36" in printed
+    assert "합계 39/39" in printed
     assert printed.count("(모든 자리를 비교)") == 4
+    assert "만점이어도 채점하지 않은 것" in printed
+    assert "다시 학습한 결과와 허용 오차로 비교했다" in printed
 
 
 @dataclass
@@ -84,9 +88,12 @@ class Submission:
         output.data["text/markdown"] = output.data["text/markdown"].replace(old, new, 1)
 
     def say(self, letter: str, text: str) -> None:
-        """Replace all that a section says."""
-        for cell in self.showing("text/markdown", letter):
-            cell.outputs[0].data["text/markdown"] = text
+        """Replace all that a section says below its heading."""
+        for cell in section(self.old.nb, letter)[1:]:
+            cell.source = text if cell.cell_type == "markdown" else cell.source
+        for output in chain(*(cell.outputs for cell in self.showing("text/markdown", letter))):
+            if "text/markdown" in output.data:
+                output.data["text/markdown"] = text
 
     @property
     def log(self) -> Any:
@@ -131,9 +138,16 @@ def cut_stream(s: Submission) -> None:
     s.log.outputs[:1] = [new_output("stream", name="stdout", text=piece) for piece in pieces]
 
 
+def rewrite_json(s: Submission) -> None:
+    """Change the last digit of a float, as jq does."""
+    s.run()["history"]["train_accuracy"][1] *= 1 + 2**-52
+    s.run()["top3"]["0"][0]["log_probability"] *= 1 - 2**-52
+
+
 HONEST: dict[str, Callable[[Submission], object]] = {
     "another machine": Submission.elsewhere,
     "a stream in pieces": cut_stream,
+    "JSON written anew": rewrite_json,
     "a picture compressed otherwise": lambda s: s.repaint(lambda pixels: pixels, compress_level=1),
 }
 
@@ -147,7 +161,7 @@ def test_what_an_honest_submission_may_show(submission: Submission, name: str) -
 def test_equal_scores_are_in_order(submission: Submission) -> None:
     for image in submission.run()["top3"]["0"]:  # the most certain ones are, in float32
         image |= {"probability": 1.0, "log_probability": -0.0}
-    assert list(top3_problems(submission.old, "ReLU")) == []
+    assert list(recount.top3_problems(submission.old, "ReLU")) == []
 
 
 def test_the_digits_do_not_reach_the_thresholds_of_mnist(submission: Submission) -> None:
@@ -206,7 +220,7 @@ def tiny_change(s: Submission) -> None:
 
 def perfect(s: Submission) -> dict[str, Any]:
     """Return a confusion matrix without a mistake, and its accuracy."""
-    matrix = np.diag(np.bincount(s.new.found["test labels"]))
+    matrix = np.diag(np.bincount(s.new.truth.test.labels))
     return {"confusion_matrix": matrix.tolist(), "test_accuracy": 1.0}
 
 
@@ -222,11 +236,22 @@ def one_run(s: Submission) -> None:
 
 
 def forged_logits(s: Submission) -> None:
-    s.new.found["ReLU logits"] = 9 * np.eye(10, dtype=np.float32)[s.new.found["test labels"]]
+    s.new.found["ReLU logits"] = 9 * np.eye(10, dtype=np.float32)[s.new.truth.test.labels]
 
 
-def easier_labels(s: Submission) -> None:
-    s.new.found["test labels"] = s.new.found["ReLU logits"].argmax(axis=1)
+def found(**values: Any) -> Callable[[Submission], None]:
+    """Let the kernel hold other values at its end; "_" in a name stands for " "."""
+    return lambda s: s.new.found.update({key.replace("_", " "): v for key, v in values.items()})
+
+
+def recipe(**values: Any) -> Callable[[Submission], None]:
+    """Let the code publish another recipe."""
+
+    def spoil(s: Submission) -> None:
+        for side in (s.old, s.new):
+            side.results["recipe"].update(values)
+
+    return spoil
 
 
 def no_figure(s: Submission) -> None:
@@ -238,6 +263,9 @@ def retouch(pixels: Any) -> Any:
     pixels[400:430, 500:520] = 255 - pixels[400:430, 500:520]  # about one digit
     pixels[400:430, 500:520, 3] = 255
     return pixels
+
+
+BOMB = np.zeros((8000, 8000), np.uint8)  # a file of 60 KB, with alpha and colours 256 MB
 
 
 def put_out(*arguments: Any, **values: Any) -> Callable[[Submission], None]:
@@ -270,33 +298,38 @@ SABOTAGES: list[tuple[Callable[[Submission], object], str, str]] = [
     (lambda s: s.elsewhere().say("a", EMPTY), "text", "(a)의 글에 ReLU의"),
     (lambda s: s.elsewhere().say("b", EMPTY), "text", "(b)의 글에 ReLU의"),
     (lambda s: s.elsewhere().say("c", EMPTY), "text", "(c)의 글에 ReLU의"),
-    (tiny_change, "agree text", "ReLU의 history가 재실행과 다름"),
-    (lambda s: s.run().update(perfect(s)), "agree text", "test_accuracy가 재실행과 다름: 제출 1.0"),
+    (tiny_change, "agree text", "ReLU의 history가 다름"),
+    (lambda s: s.run().update(perfect(s)), "agree text", "test_accuracy가 다름: 제출 1.0"),
     (lambda s: s.run()["confusion_matrix"][3].reverse(), "agree ...", "ReLU의 confusion_matrix가"),
-    (lambda s: s.run()["confusion_matrix"][3].append(1), "agree a-ReLU", "형식이 약속과 다름"),
-    (lambda s: s.run()["confusion_matrix"][3].__setitem__(3, 99), "agree a-ReLU", "360장을 센"),
-    (lambda s: s.elsewhere().run()["confusion_matrix"].reverse(), "agree a-ReLU", "행의 합"),
+    (lambda s: s.run()["confusion_matrix"][3].append(1), "agree a-ReLU text", "형식이 약속과 다름"),
+    (lambda s: s.run()["confusion_matrix"][3].__setitem__(3, 99), "agree a-ReLU ...", "360장을 센"),
+    (lambda s: s.elsewhere().run()["confusion_matrix"].reverse(), "agree a-ReLU ...", "행의 합"),
     (code("ReLU", {"top3 4 0 log_probability": -1.0}), "b-ReLU", "클래스 4: 점수의 순서가 아님"),
     (code("ReLU", {"top3 7 0 index": 5}), "b-ReLU", "클래스 7: 커널에 남은 로짓으로"),
     (code("ReLU", {"top3 0 1 index": 360}), "b-ReLU", "클래스 0: 서로 다른 테스트 이미지 세 장이"),
     (code("ReLU", {"top3 0 1 index": None}), "b-ReLU", "클래스 0: 서로 다른 테스트 이미지 세 장이"),
-    (code("ReLU", {"top3 0 1 probability": 0.5}), "b-ReLU text", "확률과 로그 확률이 맞지 않음"),
-    (code("ReLU", {"top3 0 1 log_probability": 10**400}), "b-ReLU", "OverflowError"),
+    (code("ReLU", {"top3 0 1 probability": 0.5}), "b-ReLU", "확률과 로그 확률이 맞지 않음"),
+    (code("ReLU", {"top3 0 1 log_probability": 10**400}), "b-ReLU text", "OverflowError"),
     (code("LReLU", {"test_accuracy": 0.9999}), "a-LReLU c-LReLU text", "정확도가 0.9999"),
     (lambda s: code("ReLU", perfect(s))(s), "a-ReLU c-ReLU text", "다시 센 혼동 행렬과 다름"),
-    (forged_logits, "a-ReLU model ...", "ReLU의 로짓이 3층 신경망의"),
-    (easier_labels, "a-ReLU model ...", "테스트 데이터가 sklearn-digits의 것이 아님"),
+    (forged_logits, "a-ReLU model ...", "ReLU의 로짓이 발표한 기울기와 가중치로"),
+    (found(train=["test", "test"]), "model", "train 데이터가 시드 0의 sklearn-digits가 아님"),
+    (found(torch=True), "model", "torch를 불러옴"),
+    (found(LReLU_torch=True), "model", "LReLU의 가중치가 NumPy의 것이 아님"),
+    (recipe(hidden=[512, 128]), "model", "발표한 3층 신경망 [784, 512, 128, 10]의 것이 아니라"),
+    (recipe(alpha=1e-9), "results model c-LReLU", "LReLU의 기울기가 1e-09"),
+    (recipe(alpha=0.12), "model c-LReLU", "LReLU의 로짓이 발표한 기울기와"),
     (one_run_twice, "model ...", "LReLU의 로짓이"),  # its weights belong to another slope
     (one_run, f"{LRELU} ...", "ReLU와 LReLU가 아니라 ReLU"),
-    (code("ReLU", {"history train_loss 2": math.nan}), "c-ReLU", "유한한 값이 아님"),
+    (code("ReLU", {"history train_loss 2": math.nan}), "c-ReLU agree", "유한한 값이 아님"),
     (code("ReLU", {"history validation_loss 0": 0.0}), "c-ReLU", "validation_loss가 줄지 않음"),
     (code("ReLU", {"history train_loss": [2.0, 1.0]}), "c-ReLU", "에폭 0부터 3"),
     (code("ReLU", {"train_accuracy": 1.0}), "c-ReLU", "마지막 값이 1.0와 다름"),
-    (code("ReLU", {"history": "all good"}), "c-ReLU agree", "형식이 약속과 다름"),
+    (code("ReLU", {"history": "all good"}), "c-ReLU agree text", "형식이 약속과 다름"),
     (code("ReLU", {"test_loss": -5.0}), "c-ReLU", "test 데이터의 마지막 손실이나 정확도"),
     (
         code("ReLU", {"validation_loss": 0.2, "history validation_loss -1": 0.2}),
-        "c-ReLU text",
+        "c-ReLU",
         "validation 데이터의 마지막",
     ),
     (
@@ -307,9 +340,9 @@ SABOTAGES: list[tuple[Callable[[Submission], object], str, str]] = [
     (
         lambda s: s.elsewhere().run()["history"].update(validation_accuracy=[0.1, 0.2, 0.3, 0.9]),
         "agree c-ReLU",
-        "ReLU의 학습 곡선 validation_accuracy가 재실행과 다름",
+        "ReLU의 학습 곡선 validation_accuracy가 다름",
     ),
-    (lambda s: s.say("a", ENGLISH), "a-text text", "그림 뒤에 한국어 해설이 없음"),
+    (lambda s: s.say("a", ENGLISH), "a-text text", "해설이"),
     (lambda s: s.say("c", VAGUE), "c-text text", "수치를 말하지 않음"),
     (
         lambda s: s.figure("a").metadata["image/png"].pop("alt"),
@@ -318,6 +351,10 @@ SABOTAGES: list[tuple[Callable[[Submission], object], str, str]] = [
     ),
     (no_figure, "c-ReLU c-LReLU c-text text", "그림이 없음"),
     (lambda s: s.repaint(retouch), "text", "의 그림이 재실행과 다름"),
+    (lambda s: s.repaint(np.zeros_like), "a-ReLU a-LReLU text", "그림이 비었거나 너무 작음"),
+    (lambda s: s.repaint(lambda p: p[:50]), "a-ReLU a-LReLU text", "그림이 비었거나 너무 작음"),
+    (lambda s: s.repaint(lambda _: BOMB), "a-ReLU a-LReLU text", "그림이 너무 큼: 8000 x 8000"),
+    (put_out("display_data", {"text/html": "<b onclick='x'>"}), "clean text", "실행되는 HTML"),
     (lambda s: s.log.metadata.update(tags=["raises-exception"]), "clean", "raises-exception 태그"),
     (put_out("stream", name="stderr", text="\x1b[2J" + "x" * 999), "clean text", "에 stderr 출력"),
     (put_out("error", ename="KeyError\x1b[2J" * 99, evalue=""), "clean", "오류 KeyError?[2J"),
@@ -342,8 +379,27 @@ def test_a_sabotage_costs_its_points(
     assert all(problem.isprintable() and len(problem) <= 300 for problem in said)
 
 
-def test_heading_levels_bound_a_section() -> None:
-    sources = ["## (a) 10x10  Confusion Matrix (using test data)", "### part", "text", "# next"]
-    nb = new_notebook(cells=[new_markdown_cell(source) for source in sources])
-    assert [cell.source for cell in section(nb, "a")] == sources[:3]
-    assert section(nb, "b") == []
+RETRAINED: dict[str, tuple[Callable[[Submission], object], str]] = {
+    "other curves with a true end": (
+        code("ReLU", {"history validation_accuracy 1": 0.9, "history validation_loss 1": 0.3}),
+        "ReLU의 history가 다름",
+    ),
+    "another recipe": (recipe(lr=0.01), "학습 곡선"),
+    "more epochs than it says": (recipe(epochs=2), "다름"),
+    "an endless recipe": (recipe(epochs=10**9), "초 안에 끝나지 않음"),
+    "a huge recipe": (recipe(hidden=[10**6, 10**6]), "은닉층의 폭이 (1000000, 1000000)"),
+    "no recipe": (recipe(lr="x"), "Recipe.lr"),
+}
+
+
+@pytest.mark.parametrize("name", RETRAINED)
+def test_training_again_finds_what_was_not_trained_as_published(
+    submission: Submission, name: str
+) -> None:
+    spoil, message = RETRAINED[name]
+    spoil(submission)
+    *_, item = judge(
+        "scratch", submission.old, submission.new, retrain=1 if "endless" in name else 60
+    )
+    assert item.key == "retrain"
+    assert message in "\n".join(item.problems)

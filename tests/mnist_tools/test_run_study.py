@@ -3,12 +3,14 @@
 import contextlib
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +227,7 @@ def test_a_dask_worker_that_is_killed_loses_no_run_and_doubles_none(
     assert (tmp_path / "study.jsonl").read_bytes() == uninterrupted
 
 
+@pytest.mark.slow
 def test_a_run_that_dask_gives_up_is_one_message_and_loses_no_finished_run(
     tmp_path: Path, uninterrupted: bytes, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,6 +275,45 @@ def test_a_damaged_file_is_refused_before_anything_is_written(
 ) -> None:
     path.write_bytes(uninterrupted.replace(b'"test_loss"', b'"loss"', 1) + b"half a li")
     refused(path, "line 1: damaged or edited")
+
+
+def test_a_full_disk_is_one_message_that_names_the_file() -> None:
+    with (
+        open("/dev/full", "ab", buffering=0) as file,
+        pytest.raises(StudyError, match=r"^/dev/full cannot be written \(No space"),
+    ):
+        study.append(file, "a line\n")
+
+
+def test_half_a_line_on_a_full_disk_is_cut_off_by_the_next_study(
+    path: Path, uninterrupted: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_bytes(b"".join(uninterrupted.splitlines(keepends=True)[:-1]))
+
+    class Full(FileIO):
+        def write(self, content: Any) -> int:
+            return super().write(content[:100])  # as much as fitted
+
+    with Full(path, "ab") as file, pytest.raises(StudyError, match=f"^{path} cannot be written"):
+        study.append(file, uninterrupted.splitlines(keepends=True)[-1].decode())
+    run_study(TASKS, path)
+    assert path.read_bytes() == uninterrupted
+
+
+def test_where_processes_cannot_be_shared_the_study_says_that_it_is_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    run_study([], tmp_path / "study.jsonl")
+    assert capsys.readouterr().out.splitlines()[1].startswith("알림: ")
+
+
+@pytest.mark.parametrize("address", ["http://x:1", "127.0.0.1:port"])
+def test_a_malformed_address_is_one_message(address: str, tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=f"^Dask cluster {re.escape(address)}: .") as error:
+        run_study(TASKS[:1], tmp_path / "study.jsonl", scheduler=address)
+    assert "\n" not in str(error.value)
 
 
 def test_a_study_of_mnist_is_not_run_on_the_digits(monkeypatch: pytest.MonkeyPatch) -> None:

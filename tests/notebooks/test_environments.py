@@ -1,7 +1,8 @@
 """Other interpreters and other versions of the packages (needs an index of packages; minutes).
 
 Interpreters without PyTorch: notebook 01 and what it uses work, notebook 02 says what is missing.
-Dependency sets: the lowest versions that requirements.txt allows, and the newest that there are.
+Dependency sets: the lowest versions that requirements.txt allows, the newest that there are, and
+those of Colab.
 """
 
 import os
@@ -13,19 +14,25 @@ from pathlib import Path
 
 import pytest
 
+from mnist_mlp.data import load
+from mnist_tools.compare import distant
+from mnist_tools.files import read_notebook
+from mnist_tools.shown import Side
+
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 TOOLS = ("pytest", "papermill")
-# Of PyTorch exactly the tested version: an index without CPU builds has gigabytes for another one.
+# Of PyTorch exactly the tested version, and that from where `make` takes it: without CUDA.
+TORCH_INDEX = os.environ.get("TORCH_INDEX", "https://download.pytorch.org/whl/cpu")
 (TORCH,) = re.findall(r"^torch==\S+", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
 
 
 def requirements(relation: str) -> list[str]:
-    """Return requirements.txt, but for torch, with every lower bound turned into `relation`."""
+    """Return requirements.txt with every lower bound turned into `relation`."""
     text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
     found = re.findall(r"^([a-z0-9-]+)>=([\d.]+)", text, re.MULTILINE)
     assert len(found) >= 10
-    return [f"{name}{relation}{version}" for name, version in found if name != "torch"]
+    return [f"{name}{relation}{version}" for name, version in found]
 
 
 def find(interpreter: str) -> str:
@@ -43,7 +50,12 @@ class Environment:
     def __init__(self, folder: Path, interpreter: str, *packages: str) -> None:
         self.folder = folder
         subprocess.run([interpreter, "-m", "venv", folder], check=True)
-        done = self.run("-m", "pip", "install", "--quiet", *packages)
+        if TORCH in packages:
+            self.install("--no-deps", "--index-url", TORCH_INDEX, TORCH)
+        self.install(*packages)
+
+    def install(self, *arguments: str) -> None:
+        done = self.run("-m", "pip", "install", "--quiet", *arguments)
         assert done.returncode == 0, done.stderr[-3000:]
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -108,3 +120,20 @@ def test_the_oldest_and_the_newest_packages(tmp_path: Path, relation: str) -> No
     for name in ("01_scratch_mlp", "02_framework_mlp"):
         done = other.papermill(name)
         assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_notebook_01_runs_in_full_and_in_silence_with_the_versions_of_colab(tmp_path: Path) -> None:
+    colab = ("-c", str(ROOT / "constraints-colab.txt"))
+    other = Environment(tmp_path / "venv", find("python3.13"), *colab, *requirements(">="))
+    arguments = ["--execute", "--to", "notebook", "--output-dir", str(tmp_path)]
+    done = other.run("-m", "nbconvert", *arguments, "01_scratch_mlp.ipynb")
+    assert done.returncode == 0, done.stderr[-3000:]
+    again = read_notebook(tmp_path / "01_scratch_mlp.ipynb")
+    outputs = [output for cell in again.cells for output in cell.get("outputs", [])]
+    assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"]
+    committed = read_notebook(ROOT / "notebooks" / "01_scratch_mlp.ipynb")
+    before, after = (Side("", nb).results for nb in (committed, again))
+    assert after["dataset"] == load().name
+    if after["dataset"] == "mnist":  # else there is nothing to compare with
+        for name, run in after["runs"].items():
+            assert not list(distant(before["runs"][name], run)), name

@@ -161,6 +161,7 @@ def test_every_cell_works_twice(name: str, tmp_path: Path) -> None:
     assert errors == [[]] * len(errors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOTH)
 def test_backwards_names_what_is_missing_and_forwards_works_again(
     name: str, tmp_path: Path

@@ -44,8 +44,12 @@ const mark = () => {
     column.scrollTop = links.get(current).offsetTop - column.clientHeight / 2;
   }
 };
-const observer = new IntersectionObserver(mark, { rootMargin: '0px 0px -75% 0px' });
-headings.forEach((heading) => observer.observe(heading));
+let asked = false;  // at most once a frame
+addEventListener('scroll', () => {
+  if (!asked) requestAnimationFrame(() => { asked = false; mark(); });
+  asked = true;
+}, { passive: true });
+mark();
 
 // A box that scrolls must be reachable from the keyboard.
 const boxes = document.querySelectorAll('.scroll, pre, figure');

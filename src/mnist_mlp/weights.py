@@ -1,0 +1,113 @@
+"""The weights file of a trained ReLU/LReLU pair: how a notebook leaves its networks behind.
+
+An ``.npz`` of plain arrays, without pickle: reading a stranger's file runs none of his code. Arrays
+are called ``ReLU/W1`` (784, 512), ``ReLU/b1`` (512,), ..., ``LReLU/b3`` (10,), all float32;
+``about`` is JSON that says what was trained on what.
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_mlp.recipe import Recipe
+from mnist_mlp.run import Run
+
+FORMAT = "mnist-mlp weights 1"
+NAMES = ("ReLU", "LReLU")
+MAX_BYTES = 2**28  # of all arrays together: no file that claims more is unpacked
+
+Parameters = dict[str, NDArray[np.float32]]
+"""W1, W2, ... (fan_in, fan_out) and b1, b2, ... (fan_out,)."""
+
+
+class WeightsError(Exception):
+    """A weights file is missing, damaged or something else; the message says which."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Two trained networks and what they were trained on; dictionaries go by "ReLU", "LReLU"."""
+
+    framework: str  # "numpy" or "torch"
+    dataset: str
+    seed: int
+    recipes: dict[str, Recipe]
+    parameters: dict[str, Parameters]
+
+
+def shapes(recipe: Recipe) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every parameter of a recipe's network, by name."""
+    pairs = enumerate(zip(recipe.widths[:-1], recipe.widths[1:], strict=True), start=1)
+    return {
+        name: shape for i, (d, m) in pairs for name, shape in ((f"W{i}", (d, m)), (f"b{i}", (m,)))
+    }
+
+
+def to_bytes(framework: str, dataset: str, runs: Mapping[str, Run]) -> bytes:
+    """Return the content of a weights file; equal networks give equal bytes."""
+    about = {
+        "format": FORMAT,
+        "framework": framework,
+        "dataset": dataset,
+        "seed": runs["ReLU"].seed,
+        "recipes": {name: asdict(runs[name].recipe) for name in NAMES},
+    }
+    arrays: dict[str, NDArray[Any]] = {"about": np.array(json.dumps(about))}
+    for name in NAMES:
+        for key in shapes(runs[name].recipe):
+            values = np.ascontiguousarray(runs[name].parameters[key], np.float32)
+            arrays[f"{name}/{key}"] = values
+    file = io.BytesIO()
+    np.savez(file, **arrays)  # type: ignore[arg-type]  # its stub takes `allow_pickle` for them
+    return file.getvalue()
+
+
+def read(path: Path | str) -> Weights:
+    """Read a weights file.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, damaged, or not one that a notebook saved.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"{path} does not exist: run the notebook that saves it to its end")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
+                raise ValueError(f"it claims more than {MAX_BYTES:,} bytes")
+        with np.load(path, allow_pickle=False) as arrays:
+            about = json.loads(str(arrays["about"]))
+            if about["format"] != FORMAT:
+                raise ValueError(f"its format is {about['format']!r}")
+            recipes = {name: Recipe(**about["recipes"][name]) for name in NAMES}
+            parameters = {
+                name: {key: arrays[f"{name}/{key}"] for key in shapes(recipe)}
+                for name, recipe in recipes.items()
+            }
+        for name, recipe in recipes.items():
+            for key, shape in shapes(recipe).items():
+                check(f"{name}/{key}", parameters[name][key], shape)
+        return Weights(about["framework"], about["dataset"], about["seed"], recipes, parameters)
+    except Exception as error:  # zipfile and NumPy raise many types for what is no archive
+        reason = " ".join(str(error).split())
+        raise WeightsError(
+            f"{path} is damaged or no weights file of these notebooks ({reason}): delete it and "
+            "run the notebook that saves it again"
+        ) from None
+
+
+def check(name: str, values: NDArray[Any], shape: tuple[int, ...]) -> None:
+    """Raise ``ValueError`` if an array is not what its recipe asks for."""
+    if values.dtype != np.float32 or values.shape != shape:
+        raise ValueError(f"{name} is {values.dtype} {values.shape}, not float32 {shape}")
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} holds values that are not finite")

@@ -1,0 +1,209 @@
+"""Links: from the origin of a checkout to a Colab that clones it, and never from nowhere."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from executed import ROOT
+
+from mnist_tools import colab, links
+from mnist_tools.files import NOTEBOOKS, ReportError, read_notebook
+
+GITHUB = "https://github.com/someone/mnist.report"
+COLAB = "https://colab.research.google.com/github/someone/mnist.report/blob/main/notebooks"
+IN_COLAB = "import sys, types\nsys.modules['google.colab'] = types.ModuleType('google.colab')\n"
+THEN = "\nimport mnist_mlp\nprint(mnist_mlp.__file__)"
+
+
+def git(folder: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout of what carries links, without an origin."""
+    root = tmp_path / "checkout"
+    shutil.copytree(ROOT / "notebooks", root / "notebooks")
+    shutil.copy(ROOT / "README.md", root)
+    for folder in ("src/mnist_mlp", "data"):  # what `make colab` reads
+        (root / folder).parent.mkdir(exist_ok=True)
+        (root / folder).symlink_to(ROOT / folder)
+    git(root, "init", "--quiet")
+    return root
+
+
+def contents(root: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in [root / "README.md", *root.glob("notebooks/*")]}
+
+
+def cell(root: Path, name: str) -> str:
+    cells = read_notebook(root / "notebooks" / f"{name}.ipynb").cells
+    return next(str(cell.source) for cell in cells if cell.id == "find-repository")
+
+
+def run(source: str, folder: Path, **git_config: str) -> subprocess.CompletedProcess[str]:
+    """Run code in an empty folder by a Python (``-S``) that finds no installed package."""
+    settings = {"GIT_CONFIG_COUNT": str(len(git_config)), "GIT_CONFIG_NOSYSTEM": "1"}
+    for number, (key, value) in enumerate(git_config.items()):
+        settings |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return subprocess.run(
+        [sys.executable, "-S", "-c", source],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder)} | settings,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "github"),
+    [
+        ("https://github.com/someone/mnist.report.git", GITHUB),
+        ("https://github.com/someone/mnist.report", GITHUB),
+        ("https://github.com/someone/mnist.report/", GITHUB),
+        ("https://someone:ghp_secret@github.com/someone/mnist.report.git", GITHUB),
+        ("git@github.com:someone/mnist.report.git", GITHUB),
+        ("ssh://git@github.com/someone/mnist.report.git", GITHUB),
+        ("https://gitlab.com/someone/mnist.report.git", None),
+        ("https://github.com.example.org/someone/mnist.report.git", None),
+        ("https://example.org/github.com/someone/mnist.report.git", None),
+        ("https://github.com/someone", None),
+        ("/srv/git/mnist.report.git", None),
+    ],
+)
+def test_only_an_origin_on_github_counts_and_no_password_is_kept(
+    checkout: Path, address: str, github: str | None
+) -> None:
+    git(checkout, "remote", "add", "origin", address)
+    assert links.origin(checkout).get("github") == github
+    assert "secret" not in str(links.origin(checkout))
+
+
+def test_another_repository_around_this_one_is_not_its_origin(checkout: Path) -> None:
+    git(checkout, "remote", "add", "origin", GITHUB)
+    inner = checkout / "downloaded"
+    inner.mkdir()
+    assert links.origin(checkout)
+    assert not links.origin(inner)
+
+
+def test_colab_writes_the_links_once_and_a_checkout_without_origin_keeps_them(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(checkout)
+    before = contents(checkout)
+    colab.build()
+    assert "그대로 둡니다" in capsys.readouterr().out
+    assert contents(checkout) == before
+
+    git(checkout, "remote", "add", "origin", f"{GITHUB}.git")
+    colab.build()
+    written = contents(checkout)
+    readme = (checkout / "README.md").read_text(encoding="utf-8")
+    assert f"]({COLAB}/01_scratch_mlp.ipynb)" in readme
+    for name in NOTEBOOKS.values():
+        assert f'\nREPO_URL = "{GITHUB}"\n' in cell(checkout, name)
+        nb = read_notebook(checkout / "notebooks" / f"{name}.ipynb")
+        assert f"({COLAB}/{name}.ipynb)" in nb.cells[1].source
+    colab.build()
+    assert contents(checkout) == written
+
+    git(checkout, "remote", "remove", "origin")
+    colab.build()
+    assert contents(checkout) == written
+
+
+def test_the_committed_links_lead_to_the_committed_address_or_nowhere() -> None:
+    lines = [
+        line for name in NOTEBOOKS.values() for line in links.ADDRESS.findall(cell(ROOT, name))
+    ]
+    (address,) = {line.removeprefix('REPO_URL = "').removesuffix('"') for line in lines}
+    text = b"".join(contents(ROOT).values()).decode()
+    found = set(re.findall(r"https://colab\.research\.google\.com/github/([\w-]+/[\w.-]+)", text))
+    assert found == ({address.removeprefix("https://github.com/")} if address else set())
+
+
+def test_a_notebook_whose_first_cell_was_changed_is_named(checkout: Path) -> None:
+    nb = read_notebook(checkout / "notebooks" / "01_scratch_mlp.ipynb")
+    next(c for c in nb.cells if c.id == "find-repository").source = "REPO_URL = 'mine'"
+    with pytest.raises(ReportError, match="01_scratch_mlp: the cell find-repository must have"):
+        links.with_links(nb, "01_scratch_mlp", {"github": GITHUB})
+
+
+# ---- the first cell, in a Colab
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> dict[str, str]:
+    """A repository with a package, and the git setting that puts it at ``GITHUB``."""
+    package = tmp_path / "published" / "src" / "mnist_mlp"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    git(package, "init", "--quiet", str(tmp_path / "published"))
+    git(package, "add", ".")
+    git(package, "commit", "--quiet", "-m", "all")
+    return {f"url.file://{tmp_path}/published.insteadOf": GITHUB}
+
+
+def located(address: str) -> str:
+    source = cell(ROOT, "01_scratch_mlp")
+    assert cell(ROOT, "02_framework_mlp") == source
+    return str(links.ADDRESS.sub(f'REPO_URL = "{address}"', source))
+
+
+def test_colab_clones_in_silence_and_a_corrected_address_clones_anew(
+    tmp_path: Path, published: dict[str, str]
+) -> None:
+    (content := tmp_path / "content").mkdir()
+    elsewhere = f"url.file://{ROOT}/nowhere.insteadOf"
+    wrong = run(IN_COLAB + located(f"{GITHUB}s"), content, **{elsewhere: f"{GITHUB}s"})
+    assert wrong.returncode == 1
+    last = wrong.stderr.splitlines()[-1]
+    assert last.startswith(f"RuntimeError: {GITHUB}s 저장소를 복제하지 못했으니")
+    assert "fatal" not in wrong.stderr
+    for _ in range(2):  # the second time it is there already
+        done = run(IN_COLAB + located(GITHUB) + THEN, content, **published)
+        assert (done.returncode, done.stderr) == (0, "")
+        (line,) = done.stdout.splitlines()
+        assert Path(line).is_relative_to(content / "github.com+someone+mnist.report")
+
+
+def test_a_repository_without_the_package_does_not_stand_in_for_the_corrected_address(
+    tmp_path: Path, published: dict[str, str]
+) -> None:
+    (content := tmp_path / "content").mkdir()
+    git(tmp_path, "init", "--quiet", "other")
+    git(tmp_path / "other", "commit", "--quiet", "--allow-empty", "-m", "nothing")
+    settings = published | {f"url.file://{tmp_path}/other.insteadOf": "https://github.com/a/b"}
+    wrong = run(IN_COLAB + located("https://github.com/a/b"), content, **settings)
+    assert "RuntimeError: 저장소의 src 폴더를 찾지 못했으니" in wrong.stderr
+    assert run(IN_COLAB + located(GITHUB) + THEN, content, **settings).returncode == 0
+
+
+def test_git_never_asks_for_a_password(tmp_path: Path) -> None:
+    (content := tmp_path / "content").mkdir()
+    (tmp_path / "git").write_text('#!/bin/sh\nprintf "%s" "$GIT_TERMINAL_PROMPT" > asked\nexit 128')
+    (tmp_path / "git").chmod(0o755)
+    path = f"import os\nos.environ['PATH'] = {str(tmp_path)!r} + ':' + os.environ['PATH']\n"
+    done = run(path + IN_COLAB + located(GITHUB), content)
+    assert "복제하지 못했으니" in done.stderr
+    assert (content / "asked").read_text() == "0"
+
+
+def test_elsewhere_nothing_is_cloned_and_no_error_looks_like_a_missing_package(
+    tmp_path: Path,
+) -> None:
+    done = run(located(GITHUB), tmp_path)
+    assert "RuntimeError: 저장소의 src 폴더를 찾지 못했으니" in done.stderr
+    assert "ModuleNotFoundError" not in done.stderr
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "src" / "mnist_mlp").mkdir(parents=True)
+    (tmp_path / "src" / "mnist_mlp" / "__init__.py").touch()
+    (tmp_path / "notebooks").mkdir()
+    assert run(located(GITHUB) + THEN, tmp_path / "notebooks").returncode == 0
