@@ -22,7 +22,7 @@ from mnist_mlp import findings, scratch, study, weights
 from mnist_mlp.data import Dataset, DatasetError, load
 from mnist_mlp.evaluation import log_probabilities, top_k_per_class
 from mnist_mlp.layers import Affine
-from mnist_mlp.study import StoredRun
+from mnist_mlp.study import StoredRun, StudyError
 from mnist_mlp.weights import NAMES, WeightsError
 from mnist_tools.files import ReportError, write_atomically
 from mnist_tools.html_page import content_security_policy
@@ -52,7 +52,7 @@ def build(file: Path, folder: Path, others: Mapping[str, str]) -> dict[str, str]
         if dataset.name != saved.dataset:
             raise ReportError(f"the networks learned {saved.dataset}, but there is {dataset.name}")
         html = page(file, dataset, study.read(), others)
-    except (WeightsError, DatasetError, ReportError) as error:
+    except (WeightsError, DatasetError, StudyError, ReportError) as error:
         print(f"알림: {folder / FILE}을 만들지 못했습니다: {error}")
         return {}
     write_atomically(folder / FILE, html)

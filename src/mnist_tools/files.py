@@ -29,8 +29,10 @@ def read_notebook(path: Path) -> NotebookNode:
         nb: NotebookNode = nbformat.convert(stored, 4)
         known: set[str | None] = {None}
         for number, cell in enumerate(nb.cells, start=1):
-            if cell.get("id") in known:  # Colab writes none, and an editor may copy one
-                cell["id"] = f"cell-{number}"
+            name = cell.get("id", cell.metadata.get("id"))  # the second is where Colab keeps it
+            valid = re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", str(name))
+            # There may be none, one that Jupyter refuses, or one that an editor has copied.
+            cell["id"] = str(name) if name not in known and valid else f"cell-{number}"
             known.add(cell["id"])
         nb.nbformat_minor = max(nb.nbformat_minor, 5)
         nbformat.validate(nb)
@@ -45,7 +47,7 @@ def package_files(package: Path) -> list[Path]:
     return sorted(path for path in package.rglob("*") if path.suffix in {".py", ".j2"})
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a temporary file and rename it, so that a crash never leaves half a file.
 
     A device or a pipe, ``/dev/stdout``, is written to: a rename would put a file in its place.
@@ -61,7 +63,7 @@ def write_atomically(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # a name for each process
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
         os.replace(temporary, path)
     except OSError as error:
         with suppress(OSError):

@@ -10,7 +10,11 @@ from typing import Any
 
 import jinja2
 from nbconvert.exporters import HTMLExporter
-from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbconvert.filters.markdown_mistune import (
+    InvalidNotebook,
+    IPythonRenderer,
+    MarkdownWithMath,
+)
 from nbformat import NotebookNode
 from traitlets.config import Config
 
@@ -18,8 +22,8 @@ from mnist_tools.files import ReportError
 from mnist_tools.formulas import Formulas
 
 MIME_TYPES = [  # best first; neither scripts nor widgets
-    *("text/html", "text/markdown", "text/latex"),
-    *("image/png", "application/json", "text/plain"),
+    *("text/html", "text/markdown", "text/latex", "image/png", "image/svg+xml", "image/jpeg"),
+    *("application/json", "text/plain"),
 ]
 # A formula with the brackets before it and up to five letters after it (Korean particles).
 NEIGHBOURS = re.compile(r'([(\[“‘]*)(<svg class="math".*?</svg>)([^\s<&]{0,5})', re.DOTALL)
@@ -84,9 +88,11 @@ class PageExporter(HTMLExporter):
     @jinja2.pass_context
     def markdown2html(self, context: Any, source: str) -> str:
         """Render Markdown; a formula stays on one line with what touches it."""
+        page = context["resources"]["page"]
+        page.attachments = context["cell"].get("attachments", {})  # pictures pasted into its text
         try:
-            html = MarkdownWithMath(context["resources"]["page"]).render(source)
-        except ReportError as error:
+            html = MarkdownWithMath(page).render(source)
+        except (ReportError, InvalidNotebook) as error:
             raise ReportError(f"cell {context['cell'].id}: {error}") from error
         return NEIGHBOURS.sub(r'<span class="together">\1\2\3</span>', html)
 
@@ -112,8 +118,11 @@ def to_html(nb: NotebookNode, others: Mapping[str, str]) -> str:
     Raises
     ------
     ReportError
-        If a formula cannot be drawn; names the cell.
+        If a formula cannot be drawn or a pasted picture is missing; names the cell.
     """
+    # Of widgets Colab stores what nbconvert cannot read, and the page shows none.
+    metadata = {name: value for name, value in nb.metadata.items() if name != "widgets"}
+    nb = NotebookNode(nb, metadata=NotebookNode(metadata))
     resources = {"page": Renderer(), "others": others, "policy": content_security_policy}
     html, _ = PageExporter().from_notebook_node(nb, resources=resources)
     return re.sub(r"<th([^>]*)></th>", r"<td\1></td>", str(html))  # an empty header says nothing

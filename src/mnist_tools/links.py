@@ -19,7 +19,7 @@ from mnist_tools.files import (
 ADDRESS = re.compile(r'^REPO_URL = ".*"$', re.MULTILINE)
 """The line of the cell ``find-repository`` that says what Colab clones."""
 ON_GITHUB = re.compile(
-    r"(?:https://(?:[^@/]*@)?github\.com/|(?:ssh://)?git@github\.com[:/])"
+    r"(?:https://(?:[^@/]*@)?github\.com/|(?:ssh://)?git@(?:ssh\.)?github\.com(?::\d+)?[:/])"
     r"([\w-]+)/([\w.-]+?)(?:\.git)?/?"
 )
 README = """\
@@ -55,7 +55,7 @@ def origin(root: Path) -> dict[str, str]:
 def with_links(nb: NotebookNode, name: str, parts: dict[str, str]) -> NotebookNode:
     """Return the notebook ``name`` with a link to itself in Colab and what is cloned there."""
     cells = {cell.id: cell for cell in nb.cells}
-    if len(ADDRESS.findall(cells["find-repository"].source)) != 1:
+    if "find-repository" not in cells or len(ADDRESS.findall(cells["find-repository"].source)) != 1:
         raise ReportError(f'{name}: the cell find-repository must have one line REPO_URL = "..."')
     line = f'REPO_URL = "{parts["github"]}"'
     cells["find-repository"].source = ADDRESS.sub(line, cells["find-repository"].source)

@@ -14,7 +14,13 @@ from mnist_mlp.evaluation import mean_interval
 from mnist_mlp.findings import EARLIER, Values, all_seeds, differences, measure
 from mnist_mlp.prose import signed
 from mnist_mlp.recipe import Recipe
-from mnist_tools.files import NOTEBOOKS, exit_code, replace_section
+from mnist_tools.files import (
+    NOTEBOOKS,
+    ReportError,
+    exit_code,
+    replace_section,
+    write_atomically,
+)
 
 HEADER = """\
 | 구현 | 활성화 함수 | **테스트** | 여러 시드의 테스트 | 이전 보고서 | 훈련 | 검증 |
@@ -97,7 +103,18 @@ def draw(found: Values, root: Path) -> None:
     png = io.BytesIO()
     about = {"Software": None, "Description": answer(found)}
     picture(found).savefig(png, dpi=220, metadata=about)
-    (root / "figures" / ANSWER).write_bytes(png.getvalue())
+    write_atomically(root / "figures" / ANSWER, png.getvalue())
+
+
+def published(file: Path) -> dict[str, Any]:
+    """Read a results file; raise :class:`ReportError` if it is damaged or not about MNIST."""
+    try:
+        result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ReportError(f"{file} is damaged ({error}): run its notebook again") from error
+    if result["dataset"] != "mnist":  # a notebook that was run in Jupyter without MNIST
+        raise ReportError(f"{file} is about {result['dataset']}, but the README is about MNIST")
+    return result
 
 
 def update(root: Path) -> None:
@@ -105,7 +122,7 @@ def update(root: Path) -> None:
     readme = root / "README.md"
     if readme.exists() and "<!-- results -->" in readme.read_text(encoding="utf-8"):
         files = [root / "figures" / f"results_{kind}.json" for kind in NOTEBOOKS]
-        results = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+        results = [published(file) for file in files]
         replace_section(readme, "results", table(results, stored_test_accuracies()))
         draw(found := paired_differences(), root)
         replace_section(readme, "answer", answer(found))

@@ -82,6 +82,7 @@ def copy_submission(source: Path, target: Path) -> None:
             for path in (Path(folder, name) for name in names)
             if path.name in NOT_COPIED
             or path.name.startswith(".")
+            or (path / "pyvenv.cfg").exists()  # a virtual environment of any name
             or (path.is_symlink() if path.is_dir() else not path.is_file())
             or path.stat().st_size > FILE_LIMIT
         }

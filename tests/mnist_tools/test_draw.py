@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from made_up import stored_run
 from playwright.sync_api import Browser, Page
 from scipy import ndimage
 
-from mnist_mlp import scratch, weights
+from mnist_mlp import scratch, study, weights
 from mnist_mlp.data import Dataset, Split, load
 from mnist_mlp.evaluation import log_probabilities
 from mnist_mlp.recipe import Recipe
@@ -207,6 +208,7 @@ def test_without_weights_there_is_neither_page_nor_word(
 @pytest.mark.parametrize(
     ("dataset_name", "activation", "content", "reason"),
     [
+        ("sklearn-digits", "relu", None, "study.jsonl does not exist"),
         ("sklearn-digits", "relu", b"no archive", "is damaged or no weights file"),
         ("other", "relu", None, "the networks learned other"),
         ("sklearn-digits", "tanh", None, "the page knows ReLU and LReLU only"),
@@ -224,6 +226,8 @@ def test_a_page_that_cannot_be_made_is_one_line_and_no_error(
 ) -> None:
     digits = load("sklearn-digits")
     monkeypatch.setattr(draw, "load", lambda name: digits)
+    if "study" in reason:
+        monkeypatch.setattr(study, "read", partial(study.read, tmp_path / "study.jsonl"))
     recipe = replace(trained["ReLU"].recipe, activation=activation)
     runs = {name: replace(run, recipe=recipe) for name, run in trained.items()}
     file = tmp_path / "weights_scratch.npz"
@@ -314,6 +318,16 @@ def test_a_drawing_is_scaled_and_centred_as_mnist_was_made(
     rows, columns = np.flatnonzero((ink > 0.5).any(1)), np.flatnonzero((ink > 0.5).any(0))
     assert abs(max(np.ptp(rows), np.ptp(columns)) + 1 - 20) <= 1
     np.testing.assert_allclose(ndimage.center_of_mass(ink), 13.5, atol=0.15)
+
+
+@needs_chromium
+def test_ink_that_would_lie_outside_of_the_board_stays_at_its_edge(site: Path, page: Page) -> None:
+    open_page(page, site)
+    drag(page, [(140, 30), (140, 280), (500, 280), (500, 900)])
+    slipped = seen(page)
+    page.get_by_role("button", name="모두 지우기").click()
+    drag(page, [(140, 30), (140, 280), (280, 280)])
+    np.testing.assert_allclose(slipped, seen(page), atol=0.1)
 
 
 @needs_chromium

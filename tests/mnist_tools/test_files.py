@@ -30,11 +30,12 @@ def test_interrupted_write_keeps_the_old_file(
     path = tmp_path / "notebook.ipynb"
     write_atomically(path, "old")
 
-    def half(self: Path, text: str, encoding: str) -> None:
-        self.write_bytes(text[: len(text) // 2].encode(encoding))
+    def half(path: Path, content: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(content[: len(content) // 2])
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", half)
+    monkeypatch.setattr(Path, "write_bytes", half)
     with pytest.raises(OSError, match=f"No space left on device: '{path}'"):
         write_atomically(path, "new text")
     assert path.read_bytes() == b"old"
@@ -68,6 +69,7 @@ CELL = {"cell_type": "code", "source": ["1"], "metadata": {}, "outputs": [], "ex
         (4, ["a", None], ["a", "cell-2"]),
         (5, [None, "b"], ["cell-1", "b"]),
         (5, ["a", "a", "cell-2"], ["a", "cell-2", "cell-3"]),  # a cell was copied
+        (5, ["W0s%3D", "x" * 65, "b"], ["cell-1", "cell-2", "b"]),  # Jupyter refuses these
     ],
 )
 def test_every_cell_is_read_with_an_id_of_its_own(
@@ -80,6 +82,17 @@ def test_every_cell_is_read_with_an_id_of_its_own(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert [cell.id for cell in read_notebook(path).cells] == read
+
+
+def test_ids_that_colab_has_moved_to_the_metadata_come_back(tmp_path: Path) -> None:
+    cells = [
+        CELL | {"metadata": {"id": name}} for name in ("find-repository", "", "find-repository")
+    ]
+    nb = {"nbformat": 4, "nbformat_minor": 0, "metadata": {}, "cells": cells}
+    path = tmp_path / "n.ipynb"
+    path.write_text(json.dumps(nb), encoding="utf-8")
+    read = [cell.id for cell in read_notebook(path).cells]
+    assert read == ["find-repository", "cell-2", "cell-3"]
     assert list(tmp_path.iterdir()) == [path]  # what was half-written is gone
 
 

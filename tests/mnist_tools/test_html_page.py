@@ -110,6 +110,22 @@ def test_a_formula_that_cannot_be_drawn_is_named_with_its_cell(tmp_path: Path) -
         to_html(read_notebook(path), {})
 
 
+def test_what_other_programs_leave_is_shown_or_left_out_but_no_error(tmp_path: Path) -> None:
+    pasted = cell("markdown", "![그림](attachment:a.png)")
+    pasted["attachments"] = {"a.png": {"image/png": "iVBORw0="}}
+    pictures = [shown({"image/svg+xml": "<svg/>"}), shown({"image/jpeg": "/9j/\n"})]
+    path = write_cells(tmp_path / "n.ipynb", pasted, cell("code", "plot()", *pictures))
+    nb = read_notebook(path)
+    nb.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {}}  # Colab's
+    images = BeautifulSoup(to_html(nb, {}), "html.parser").select("img")
+    kinds = [str(image["src"]).partition(";")[0] for image in images]
+    assert kinds == ["data:image/png", "data:image/svg+xml", "data:image/jpeg"]
+    assert "widgets" in nb.metadata  # the notebook itself stays as it is
+    del nb.cells[0]["attachments"]
+    with pytest.raises(ReportError, match=r"cell cell-0: missing attachment: a\.png"):
+        to_html(nb, {})
+
+
 def test_code_and_results_are_folded_and_outputs_are_not(page: BeautifulSoup) -> None:
     folded = [code.get_text() for code in page.select("details.code:not([open]) pre")]
     assert len(folded) == 5

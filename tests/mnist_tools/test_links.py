@@ -70,6 +70,7 @@ def run(source: str, folder: Path, **git_config: str) -> subprocess.CompletedPro
         ("https://someone:ghp_secret@github.com/someone/mnist.report.git", GITHUB),
         ("git@github.com:someone/mnist.report.git", GITHUB),
         ("ssh://git@github.com/someone/mnist.report.git", GITHUB),
+        ("ssh://git@ssh.github.com:443/someone/mnist.report.git", GITHUB),  # where 22 is closed
         ("https://gitlab.com/someone/mnist.report.git", None),
         ("https://github.com.example.org/someone/mnist.report.git", None),
         ("https://example.org/github.com/someone/mnist.report.git", None),
@@ -132,8 +133,10 @@ def test_the_committed_links_lead_to_the_committed_address_or_nowhere() -> None:
 def test_a_notebook_whose_first_cell_was_changed_is_named(checkout: Path) -> None:
     nb = read_notebook(checkout / "notebooks" / "01_scratch_mlp.ipynb")
     next(c for c in nb.cells if c.id == "find-repository").source = "REPO_URL = 'mine'"
-    with pytest.raises(ReportError, match="01_scratch_mlp: the cell find-repository must have"):
-        links.with_links(nb, "01_scratch_mlp", {"github": GITHUB})
+    for _ in range(2):
+        with pytest.raises(ReportError, match="01_scratch_mlp: the cell find-repository must have"):
+            links.with_links(nb, "01_scratch_mlp", {"github": GITHUB})
+        nb.cells = [c for c in nb.cells if c.id != "find-repository"]
 
 
 # ---- the first cell, in a Colab

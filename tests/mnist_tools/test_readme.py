@@ -1,5 +1,6 @@
 """The README's table and picture, from made-up results; the committed picture is the study's."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 from mnist_tools import readme
+from mnist_tools.files import ReportError
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,6 +20,7 @@ def results(implementation: str, alpha: float) -> dict[str, object]:
     run = {"train_accuracy": 1.0, "validation_accuracy": 0.98765, "test_accuracy": 0.9845}
     return {
         "framework": implementation,
+        "dataset": "mnist",
         "recipe": {"alpha": alpha},
         "runs": {"LReLU": run, "ReLU": run},
     }
@@ -47,6 +50,39 @@ def test_table_goes_between_the_markers_relu_first(
     plain = [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
     assert plain[4].endswith("| **98.45%** | 98.50 ± 0.71% (2개) | 97.01% | 100.00% | 98.77% |")
     assert "| 98.70 ± 0.20% (3개) | 93.94% |" in plain[7]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [('{"dataset": "sklearn-digits"}', "is about sklearn-digits"), ('{"dataset"', "is damaged")],
+)
+def test_results_without_mnist_do_not_reach_the_readme(
+    tmp_path: Path, content: str, reason: str
+) -> None:
+    page, file = tmp_path / "README.md", tmp_path / "figures" / "results_scratch.json"
+    page.write_text("<!-- results -->\n<!-- /results -->", encoding="utf-8")
+    file.parent.mkdir()
+    file.write_text(content, encoding="utf-8")
+    with pytest.raises(ReportError, match=f"results_scratch.json {reason}"):
+        readme.update(tmp_path)
+    assert page.read_text(encoding="utf-8") == "<!-- results -->\n<!-- /results -->"
+
+
+def test_a_picture_that_cannot_be_written_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = tmp_path / "figures" / readme.ANSWER
+    picture.parent.mkdir()
+    picture.write_bytes(b"old")
+
+    def full(path: Path, content: bytes) -> int:
+        path.open("wb").close()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match=readme.ANSWER):
+        readme.draw({"LReLU(0.1), NumPy": np.array([-0.1, 0.0, 0.2])}, tmp_path)
+    assert picture.read_bytes() == b"old"
 
 
 def test_a_readme_without_the_markers_is_left_alone(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from mnist_tools.rerun import Limits, copy_submission, examine, read_submitted
 
 def test_the_copy_leaves_out_what_could_hurt(tmp_path: Path) -> None:
     source = tmp_path / "source"
-    for name in (".git/config", ".venv/x", "reports/x.html", "src/a.py", "data/study.jsonl"):
+    others = (".git/config", ".venv/x", "reports/x.html", "mine/pyvenv.cfg")
+    for name in (*others, "src/a.py", "data/study.jsonl"):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_text(name)
     (source / "everything").symlink_to("/")

@@ -156,10 +156,10 @@ function choose(button) {
   example = button;
 }
 
-const place = (event) => {
-  const box = board.canvas.getBoundingClientRect();
-  return [event.clientX - box.left, event.clientY - box.top].map((v) => (v * SIDE) / box.width);
-};
+function place({ clientX, clientY }) {  // on the board or, outside, nearest: all ink is in view
+  const { left, top, width: w } = board.canvas.getBoundingClientRect();
+  return [clientX - left, clientY - top].map((v) => (SIDE * Math.min(Math.max(v, 0), w)) / w);
+}
 board.canvas.addEventListener('pointerdown', (event) => {
   if (!event.isPrimary || event.button !== 0) return;
   board.canvas.setPointerCapture(event.pointerId);
