@@ -187,9 +187,11 @@ def load(path: Path | str, activation: str = "ReLU") -> MLP:
     Raises
     ------
     WeightsError
-        If the file is missing, damaged or something else.
+        If the file is missing, damaged or something else, or has no such activation.
     """
     saved = weights.read(path)
+    if activation not in saved.recipes:
+        raise weights.WeightsError(f"no {activation!r} in {path}, but {', '.join(saved.recipes)}")
     model = MLP(saved.recipes[activation], seed=0)  # the weights it draws are replaced
     for i, affine in enumerate(model.affine, start=1):
         affine.W = saved.parameters[activation][f"W{i}"]

@@ -77,7 +77,7 @@ def read(path: Path | str) -> Weights:
     WeightsError
         If the file is missing, damaged, or not one that a notebook saved.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         raise WeightsError(f"{path} does not exist: run the notebook that saves it to its end")
     try:

@@ -57,13 +57,14 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     OSError
         If it cannot be written, as on a full disk; names the path. What was there before stays.
     """
+    data = content.encode() if isinstance(content, str) else content
     if path.exists() and not (path.is_file() or path.is_dir()):
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(data)
         return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # a name for each process
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        temporary.write_bytes(data)
         os.replace(temporary, path)
     except OSError as error:
         with suppress(OSError):
