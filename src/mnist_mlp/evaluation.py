@@ -197,6 +197,11 @@ class Interval:
     high: float
 
     @property
+    def ends(self) -> tuple[float, float]:
+        """The interval alone."""
+        return self.low, self.high
+
+    @property
     def excludes_zero(self) -> bool:
         """Whether the interval lies on one side of zero: a difference has been shown."""
         return self.low > 0 or self.high < 0

@@ -4,28 +4,37 @@ Like ``facts``, which does the same for the runs that a notebook has just traine
 runs by label, ReLU first: ``{"ReLU": [seed 0, seed 1, ...], "LReLU(0.1)": [...]}``.
 """
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import combinations, pairwise
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from mnist_mlp import study
-from mnist_mlp.evaluation import Interval, Result, bootstrap_interval, mean_interval
-from mnist_mlp.facts import Facts, ending
+from mnist_mlp.evaluation import (
+    Interval,
+    Result,
+    bootstrap_interval,
+    mcnemar,
+    mean_interval,
+)
+from mnist_mlp.facts import Facts
 from mnist_mlp.recipe import Recipe
 from mnist_mlp.study import StoredRun
 
 Groups = Mapping[str, Sequence[StoredRun]]
 Values = dict[str, NDArray[np.float64]]
 """By label, a value a seed."""
-MAJORITY = 1348 / 12000  # of MNIST's validation images in class 1, in every stratified split
 TEST_IMAGES = 10_000  # MNIST's
-GOAL = 0.97  # validation accuracy whose epoch tells how fast a network learns
+MEASURED = (
+    "test_accuracy",
+    "test_loss",
+    "validation_loss",
+    "loss_wrong",
+    "expected_calibration_error",
+)
 
 
 def measure(groups: Groups, of: str | Callable[[StoredRun], float]) -> Values:
@@ -85,18 +94,25 @@ def classes_over_seeds(groups: Groups) -> Facts:
     by_class = np.subtract(class_errors(lrelu), class_errors(relu), dtype=float)
     classes = [mean_interval(by_class[:, digit], 1 - 0.05 / 10) for digit in range(10)]
     usual = {name: usual_confusions(group) for name, group in groups.items()}
+    pairs = [{u[:2] for u in known} for known in usual.values()]
     return {
         "n": len(relu),
         "classes": classes,
         "shown_classes": [digit for digit, gap in enumerate(classes) if gap.excludes_zero],
         "shown_for_relu": all(gap.mean > 0 for gap in classes if gap.excludes_zero),
         "usual": usual,
-        "usual_alike": len({frozenset(u[:2] for u in known) for known in usual.values()}) == 1,
-        "explained": all(
-            {(4, 9), (7, 2), (5, 3)} <= {u[:2] for u in known} for known in usual.values()
-        ),
+        "usual_alike": pairs[0] == pairs[1],
+        "explained": all({(4, 9), (7, 2), (5, 3)} <= known for known in pairs),
         "changed": by_chance(study.disagreements, relu, lrelu),
+        "significant": sum(map(one_is_better, relu, lrelu)),
     }
+
+
+def one_is_better(relu: StoredRun, lrelu: StoredRun) -> bool:
+    """Say whether McNemar's test tells the error rates of two networks apart at 5 %."""
+    images = sorted(relu.errors.keys() | lrelu.errors.keys())
+    right = (np.array([i not in run.errors for i in images], bool) for run in (relu, lrelu))
+    return mcnemar(*right).p_value < 0.05
 
 
 def usual_confusions(group: Sequence[StoredRun], k: int = 4) -> list[tuple[int, int, float]]:
@@ -152,18 +168,18 @@ def curves_over_seeds(groups: Groups) -> Facts:
     """Return the loss curves of two networks over seeds, and their differences by epoch."""
     if not groups:
         return {"n": 0}
+    splits = ("train", "validation")
     curves = {
         split: {
             name: np.array([getattr(kept(run, "history"), f"{split}_loss") for run in group])
             for name, group in groups.items()
         }
-        for split in ("train", "validation")
+        for split in splits
     }
-    gaps = curves["validation"]["LReLU"] - curves["validation"]["ReLU"]
+    gaps = {split: curves[split]["LReLU"] - curves[split]["ReLU"] for split in splits}
     return curves | {
-        "n": len(gaps),
-        "gaps": [mean_interval(gap) for gap in gaps.T],
-        "train_gap": mean_interval((curves["train"]["LReLU"] - curves["train"]["ReLU"])[:, -1]),
+        "n": len(gaps["train"]),
+        "gaps": {split: [mean_interval(epoch) for epoch in g.T] for split, g in gaps.items()},
     }
 
 
@@ -216,7 +232,7 @@ def comparison(runs: Sequence[StoredRun], implementation: str) -> Facts:
         "train_losses": intervals(differences(groups, "train_loss")),
         "validation_losses": intervals(differences(groups, "validation_loss")),
         "pair": confidence(groups),
-        "torch_new": confidence(all_seeds(runs, "torch"))["new"],
+        "pytorch": confidence(all_seeds(runs, "torch")),
         "dead": {label: np.mean([r.dead_units for r in g], axis=0) for label, g in groups.items()},
     }
 
@@ -228,39 +244,33 @@ def all_seeds(runs: Sequence[StoredRun], implementation: str) -> dict[str, list[
 
 
 def confidence(groups: Groups) -> Facts:
-    """Say how sure ReLU and LReLU(0.1) are, rightly and wrongly, and what new seeds confirmed."""
+    """Say how sure ReLU and LReLU(0.1) are, rightly and wrongly, and what new seeds confirmed.
+
+    ``first`` and ``new``: the same differences in the seeds that had been looked at before the
+    others were trained, and in those others.
+    """
+    relu, lrelu = study.PAIR
     pair = {label: groups[label] for label in study.PAIR}
-    first, new = (
-        {
-            label: [run for run in runs if (run.seed in study.FIRST_LOOK) == early]
-            for label, runs in pair.items()
-        }
-        for early in (True, False)
-    )
-    measures = ("expected_calibration_error", "loss_right", "loss_wrong", "validation_loss")
+    values = {name: measure(pair, name) for name in MEASURED}
+    gaps = {name: differences(pair, name)[lrelu] for name in MEASURED}
+    looked = len(study.FIRST_LOOK)  # they come first: runs stand in the order of their seeds
+    explained = {
+        "loss of images\nread rightly": differences(pair, right_share)[lrelu],
+        "loss of\nmisread images": differences(pair, wrong_share)[lrelu],
+        "calibration\nerror (ECE)": gaps["expected_calibration_error"],
+    }
     return {
         "means": {
-            name: {label: float(v.mean()) for label, v in measure(pair, name).items()}
-            for name in measures
+            name: {label: float(v.mean()) for label, v in by_label.items()}
+            for name, by_label in values.items()
         },
-        "gaps": {name: intervals(differences(pair, name))["LReLU(0.1)"] for name in measures},
-        "parts": {
-            part: intervals(differences(pair, share))["LReLU(0.1)"]
-            for part, share in (("right", right_share), ("wrong", wrong_share))
-        },
-        "first": intervals(differences(first, "test_loss"))["LReLU(0.1)"],
-        "new": intervals(differences(new, "test_loss"))["LReLU(0.1)"],
-        "new_validation": intervals(differences(new, "validation_loss"))["LReLU(0.1)"],
-        "first_loss": float(measure(first, "test_loss")["ReLU"].mean()),
-        "new_loss": float(measure(new, "test_loss")["ReLU"].mean()),
-        "explained": {
-            name: differences(pair, of)["LReLU(0.1)"]
-            for name, of in (
-                ("loss of images\nread rightly", right_share),
-                ("loss of\nmisread images", wrong_share),
-                ("calibration\nerror (ECE)", "expected_calibration_error"),
-            )
-        },
+        "gaps": intervals(gaps),
+        "first": intervals({name: gap[:looked] for name, gap in gaps.items()}),
+        "new": intervals({name: gap[looked:] for name, gap in gaps.items()}),
+        "first_loss": float(values["test_loss"][relu][:looked].mean()),
+        "new_loss": float(values["test_loss"][relu][looked:].mean()),
+        "explained": explained,
+        "parts": dict(zip(("right", "wrong"), intervals(explained).values(), strict=False)),
     }
 
 
@@ -279,19 +289,17 @@ def by_chance(
     relu: Sequence[StoredRun],
     lrelu: Sequence[StoredRun],
 ) -> Facts:
-    """Compare networks of one seed, and of different seeds with the same and another activation.
+    """Compare networks of one seed with two activations, and of two seeds with one activation.
 
     ``one_seed``: the activation alone differs; ``same``: the seed alone, of which ``relu`` and
-    ``lrelu`` are the two halves; ``other``: both.
+    ``lrelu`` are the two halves.
     """
-    others = [(a, b) for a in relu for b in lrelu if a.seed != b.seed]
     alike = [*combinations(relu, 2), *combinations(lrelu, 2)]
     return {
         "one_seed": mean_of(compare, zip(relu, lrelu, strict=True)),
         "same": mean_of(compare, alike),
         "relu": mean_of(compare, combinations(relu, 2)),
         "lrelu": mean_of(compare, combinations(lrelu, 2)),
-        "other": mean_of(compare, others),
     }
 
 
@@ -325,147 +333,6 @@ def implementations(runs: Sequence[StoredRun]) -> Facts:
     }
 
 
-def recipe_search(runs: Sequence[StoredRun]) -> Facts:
-    """Say what each step of the recipe adds, and what was searched, on validation data alone."""
-    steps = measure(study.by_label(runs, "numpy", study.LADDER), "validation_accuracy")
-    relu = measure(study.by_label(runs, "numpy", study.SEARCH), "validation_accuracy")
-    lrelu = measure(study.by_label(runs, "numpy", study.FINALISTS), "validation_accuracy")
-    both = {name: (relu[name] + values) / 2 for name, values in lrelu.items()}
-    finalists = sorted(lrelu, key=lambda name: -both[name].mean())
-    gains = {after: steps[after] - steps[before] for before, after in pairwise(steps)}
-    return {
-        "steps": steps,
-        "gains": gains,
-        "gained": intervals(gains),
-        "total": mean_interval(steps["+ dropout"] - steps["SGD"]),
-        "chosen": study.CHOSEN,
-        "relu": relu,
-        "lrelu": lrelu,
-        "both": both,
-        "finalists": finalists,
-        "others": sorted(set(relu) - set(lrelu), key=lambda name: -relu[name].mean()),
-        "lead": mean_interval(both[finalists[0]] - both[finalists[1]]),
-    }
-
-
-def stress(runs: Sequence[StoredRun]) -> Facts:
-    """Return what happened in each setting of the search for a case where the activation matters.
-
-    ``settings[setting][label]`` has the runs, the validation accuracies of those that finished, the
-    dead fraction at their end and, for each LReLU, who was better in every seed: its label,
-    "ReLU" or "".
-    """
-    settings = {}
-    for setting, recipe in study.STRESS.items():
-        groups = study.by_label(runs, "numpy", study.with_alphas(recipe, study.STRESS_ALPHAS))
-        settings[setting] = {
-            label: survivors(group) | {"winner": winner(groups["ReLU"], group, label)}
-            for label, group in groups.items()
-        }
-    return {"settings": settings, "majority": MAJORITY}
-
-
-def survivors(group: Sequence[StoredRun]) -> Facts:
-    """Return accuracies and the dead fraction of the runs that did not diverge."""
-    finished = [run for run in group if run.diverged_after is None]
-    accuracies = np.array([run.validation_accuracy for run in finished])
-    dead = [np.average(run.dead_units[-1], weights=run.recipe.hidden) for run in finished]
-    return {
-        "runs": len(group),
-        "diverged": len(group) - len(finished),
-        "lost": np.zeros(len(group) - len(finished)),
-        "accuracies": accuracies,
-        "median": float(np.median(accuracies)) if finished else math.nan,
-        "stuck": int(np.sum(accuracies < MAJORITY + 0.005)),
-        "dead": float(np.mean(dead)) if finished else math.nan,
-    }
-
-
-def winner(relu: Sequence[StoredRun], other: Sequence[StoredRun], label: str) -> str:
-    """Name who is better on validation data in every seed; a run that diverged has lost."""
-
-    def score(run: StoredRun) -> float:
-        return -1.0 if run.diverged_after is not None else run.validation_accuracy
-
-    gaps = [score(b) - score(a) for a, b in zip(relu, other, strict=True)]
-    return label if min(gaps) > 0 else "ReLU" if max(gaps) < 0 else ""
-
-
-def speed(runs: Sequence[StoredRun]) -> Facts:
-    """Compare how fast the activations learn, each at the shared and at rates of its own.
-
-    A run that never reaches ``GOAL`` counts as later than every other; seeds are compared one by
-    one, by rank (sign test).
-    """
-    rates = {
-        label: measure(study.by_label(runs, "numpy", recipes), final_accuracy)
-        for label, recipes in study.RATES.items()
-    }
-    means = {label: {lr: v.mean() for lr, v in by_rate.items()} for label, by_rate in rates.items()}
-    groups = study.by_label(runs, "numpy", study.PACED)
-    epochs = measure(groups, epochs_to_goal)
-    return {
-        "groups": groups,
-        "n": len(groups["ReLU"]),
-        "goal": GOAL,
-        "rates": means,
-        "best": {label: best_rate(by_rate) for label, by_rate in means.items()},
-        "grid_seeds": len(study.SEARCH_SEEDS),
-        "shared_rate": f"{study.CHOSEN.lr:g}",
-        "curves": {
-            label: np.array([kept(run, "history").validation_accuracy for run in group])
-            for label, group in groups.items()
-        },
-        "first": measure(groups, "first_validation_accuracy"),
-        "first_epoch": intervals(differences(groups, "first_validation_accuracy")),
-        "epochs": epochs,
-        "later": {label: sign_test(epochs["ReLU"], v) for label, v in epochs.items()},
-        "later_than_mild": {
-            label: sign_test(epochs["LReLU(0.1)"], v) for label, v in epochs.items()
-        },
-        "faster": rectifiers_are_faster(epochs),
-        "steep_slope": sign_test(epochs["tanh"], epochs["LReLU(0.3)"]),
-        "validation": measure(groups, "validation_accuracy"),
-        "test": measure(groups, "test_accuracy"),
-        "accuracy": intervals(differences(groups, "test_accuracy")),
-        "mild": intervals(differences(all_seeds(runs, "numpy"), "test_accuracy"))["LReLU(0.1)"],
-    }
-
-
-def best_rate(accuracies: Mapping[str, float]) -> str:
-    """Return the learning rate with the highest mean; NaN, a seed that diverged, is the lowest."""
-    return max(accuracies, key=lambda rate: float(np.nan_to_num(accuracies[rate])))
-
-
-def final_accuracy(run: StoredRun) -> float:
-    """Return the validation accuracy at the end, NaN if training diverged."""
-    return run.validation_accuracy if run.diverged_after is None else math.nan
-
-
-def epochs_to_goal(run: StoredRun) -> float:
-    """Return the first epoch with ``GOAL`` validation accuracy, infinity if there is none."""
-    reached = np.flatnonzero(np.array(kept(run, "history").validation_accuracy) >= GOAL)
-    return float(reached[0]) if len(reached) else math.inf
-
-
-def sign_test(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> Facts:
-    """Count in how many pairs theirs is later, equal and earlier; exact two-sided sign test."""
-    later, earlier = int(np.sum(theirs > ours)), int(np.sum(theirs < ours))
-    p = float(stats.binomtest(later, later + earlier).pvalue) if later + earlier else 1.0
-    return {"later": later, "equal": len(ours) - later - earlier, "earlier": earlier, "p": p}
-
-
-def rectifiers_are_faster(epochs: Values) -> bool:
-    """Say whether ReLU and LReLU(0.1) both come to ``GOAL`` before every smooth activation."""
-    tests = [
-        sign_test(epochs[rectifier], epochs[smooth])
-        for rectifier in study.PAIR
-        for smooth in epochs
-        if "ReLU" not in smooth
-    ]
-    return all(test["later"] > test["earlier"] and test["p"] < 0.05 for test in tests)
-
-
 def kept(run: StoredRun, name: str) -> Any:
     """Return the ``history`` or the ``top3`` of a run.
 
@@ -478,101 +345,6 @@ def kept(run: StoredRun, name: str) -> Any:
     if value is None:
         raise study.StudyError(f"{run.task} was stored without its {name}: train it again")
     return value
-
-
-EARLIER = {
-    "numpy": {"ReLU": 0.9701, "LReLU": 0.9682},
-    "torch": {"ReLU": 0.9483, "LReLU": 0.9394},
-}
-"""Test accuracies of the earlier report, quoted for comparison."""
-
-
-def claims(runs: Sequence[StoredRun], implementation: str, label: str) -> Facts:
-    """Return what the earlier report's claims are judged by: all stored seeds, never one run.
-
-    ``label`` is the LReLU that the notebook compares with ReLU.
-    """
-    groups = all_seeds(runs, implementation)
-    relu, lrelu = study.same_seeds(groups["ReLU"], groups[label])
-    by_class = classes_over_seeds({"ReLU": relu, "LReLU": lrelu})
-    gaps_by_class = [gap.mean for gap in by_class["classes"]]
-    scores = np.exp([top3_scores(run) for run in (*relu, *lrelu)])
-    gaps = scores[: len(relu)] - scores[len(relu) :]
-    settled = {
-        name: np.array([ending(kept(run, "history"))["settled"] for run in group], float)
-        for name, group in (("relu", relu), ("lrelu", lrelu))
-    }
-    pair = {"ReLU": relu, label: lrelu}
-    return elsewhere(runs) | {
-        "label": label,
-        "n": len(relu),
-        "earlier": EARLIER[implementation],
-        "accuracy": mean_interval(differences(pair, "test_accuracy")[label]),
-        "mild": mean_interval(differences(groups, "test_accuracy")["LReLU(0.1)"]),
-        "test": measure(pair, "test_accuracy"),
-        "relu_classes": sum(gap > 0 for gap in gaps_by_class),
-        "lrelu_classes": sum(gap < 0 for gap in gaps_by_class),
-        "shown_classes": by_class["shown_classes"],
-        "shown_for_relu": by_class["shown_for_relu"],
-        "class_gaps": by_class["classes"],
-        "widest": int(np.abs(gaps_by_class).argmax()),
-        "wins": other_images(pair)["wins"],
-        "both": other_images(pair)["both"],
-        "surer": top_over_seeds(pair),
-        "loss_gaps": {
-            epoch: mean_interval(differences(pair, loss_at(epoch))[label]) for epoch in (2, 10, 20)
-        },
-        "lowest": float(scores.min()),
-        "gap": float(np.abs(gaps).max()),
-        "within": sum(float(np.abs(gap).max()) < 1e-7 for gap in gaps),
-        "shared": by_chance(shared_images, relu, lrelu),
-        "changed": by_class["changed"],
-        "settled": {name: float(v.mean()) for name, v in settled.items()},
-        "settled_later": mean_interval(settled["lrelu"] - settled["relu"]),
-        "loss_before": mean_interval(differences(pair, loss_at(0))[label]),
-        "loss_first": mean_interval(differences(pair, loss_at(1))[label]),
-        "train_loss_before": mean_interval(differences(pair, loss_at(0, "train"))[label]),
-        "train_loss_first": mean_interval(differences(pair, loss_at(1, "train"))[label]),
-        "first": measure(pair, "first_validation_accuracy"),
-        "dead": float(np.mean([r.dead_units for r in groups["ReLU"]], axis=0).max()),
-    }
-
-
-def elsewhere(runs: Sequence[StoredRun]) -> Facts:
-    """Return what the claims need from the other experiments, NumPy's in both notebooks."""
-    settings, paced, search = stress(runs)["settings"], speed(runs), recipe_search(runs)
-    wide = differences(study.by_label(runs, "numpy"), "test_accuracy")["LReLU(0.3)"]
-    return {
-        "narrow": settings["narrow and deep 16x8"]["ReLU"],
-        "deep": settings["narrow and deep 16x8"]["LReLU(0.3)"],
-        "steep": settings["lr x4"]["LReLU(0.3)"],
-        "small": settings["small init 64x6"]["ReLU"],
-        "epochs": paced["epochs"],
-        "faster": paced["faster"],
-        "steep_slope": paced["steep_slope"],
-        "sigmoid_first": paced["first"]["sigmoid"],
-        "wide": mean_interval(wide),
-        "wide_wins": int(np.sum(wide > 0)),
-        "rounding": rounding(runs),
-        "gain": search["total"],
-        "gained": search["gained"],
-        "mild_validation": mean_interval(
-            differences(study.by_label(runs, "numpy", study.PAIR), "validation_accuracy")[
-                "LReLU(0.1)"
-            ]
-        ),
-    }
-
-
-def rounding(runs: Sequence[StoredRun]) -> float:
-    """Return on how many images NumPy's and PyTorch's ReLU differ, all but the rounding alike."""
-    pair = study.same_seeds(*(all_seeds(runs, name)["ReLU"] for name in study.COMPARED))
-    return mean_of(study.disagreements, zip(*pair, strict=True))
-
-
-def loss_at(epoch: int, split: str = "validation") -> Callable[[StoredRun], float]:
-    """Return what reads the loss of an epoch from a run."""
-    return lambda run: float(getattr(kept(run, "history"), f"{split}_loss")[epoch])
 
 
 def class_errors(group: Sequence[StoredRun]) -> NDArray[np.int64]:

@@ -181,8 +181,7 @@ def learning_curves(
     """Draw the losses of both splits by epoch; below, if given, the same over stored seeds.
 
     Only the first panel shows epoch 0, before training: chance is far away from what follows.
-    ``over_seeds`` has ``n``, the number of seeds, and for "train" and "validation" the losses of
-    "ReLU" and "LReLU", arrays (seeds, epochs + 1).
+    ``over_seeds``: see ``findings.curves_over_seeds``.
     """
     repeated = over_seeds if over_seeds and over_seeds["n"] else None
     figure, axes = new_figure(2 if repeated else 1, 2, (11, 7.6 if repeated else 4.2))
@@ -211,13 +210,13 @@ def loss_over_seeds(
 ) -> None:
     """Draw mean and range of the losses over seeds, and the mean paired differences."""
     for split, dash, dark in (("train", "--", GREEN), ("validation", "-", "black")):
-        relu, lrelu = (over_seeds[split][name][:, 1:] for name in ("ReLU", "LReLU"))
-        epochs = np.arange(1, relu.shape[1] + 1)
-        for losses, colour in ((relu, BLUE), (lrelu, VERMILION)):
+        for name, colour in zip(("ReLU", "LReLU"), COLOURS, strict=True):
+            losses = over_seeds[split][name][:, 1:]
+            epochs = np.arange(1, losses.shape[1] + 1)
             means.plot(epochs, losses.mean(axis=0), dash, color=colour)
             low, high = losses.min(axis=0), losses.max(axis=0)
             means.fill_between(epochs, low, high, color=colour, alpha=0.12, lw=0)
-        intervals = [mean_interval(gap) for gap in (lrelu - relu).T]
+        intervals = over_seeds["gaps"][split][1:]
         gaps.plot(epochs, [i.mean for i in intervals], dash, color=dark, label=split)
         low, high = [i.low for i in intervals], [i.high for i in intervals]
         gaps.fill_between(epochs, low, high, color=dark, alpha=0.15, lw=0)
@@ -324,7 +323,7 @@ def recipe_steps(gains: Mapping[str, NDArray[np.float64]]) -> Figure:
 def stress(settings: Mapping[str, Mapping[str, Mapping[str, Any]]], majority: float) -> Figure:
     """Draw the validation accuracy of every run in every setting; a cross is one that diverged.
 
-    ``settings[setting][label]``: see ``findings.stress``. The line is at the largest class.
+    ``settings[setting][label]``: see ``experiments.stress``. The line is at the largest class.
     """
     figure, axes = new_figure(1, 1, (11, 4))
     ax, last = axes[0, 0], len(settings) - 1

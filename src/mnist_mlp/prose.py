@@ -59,7 +59,7 @@ def points(difference: float, digits: int = 2) -> str:
 
 def interval(value: Interval) -> str:
     """Write a mean difference of fractions with its 95 % interval, in percentage points."""
-    return f"{points(value.mean, 3)} (95% 신뢰구간 {ends((value.low, value.high))})"
+    return f"{points(value.mean, 3)} (95% 신뢰구간 {ends(value.ends)})"
 
 
 def korean(label: str) -> str:

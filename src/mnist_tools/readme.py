@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 
 from mnist_mlp import study
 from mnist_mlp.evaluation import mean_interval
-from mnist_mlp.findings import EARLIER, Values, all_seeds, differences, measure
+from mnist_mlp.findings import Values, all_seeds, differences, measure
 from mnist_mlp.prose import signed
 from mnist_mlp.recipe import Recipe
+from mnist_mlp.verdicts import EARLIER
 from mnist_tools.files import (
     NOTEBOOKS,
     ReportError,
@@ -51,7 +52,7 @@ def table(results: Sequence[Mapping[str, Any]], stored: Mapping[str, Values]) ->
                 label,
                 f"**{run['test_accuracy']:.2%}**",
                 spread.replace(" ", "\N{NO-BREAK SPACE}"),
-                f"{EARLIER[implementation][name]:.2%}",
+                f"{EARLIER[implementation]['test'][name]:.2%}",
                 f"{run['train_accuracy']:.2%}",
                 f"{run['validation_accuracy']:.2%}",
             ]

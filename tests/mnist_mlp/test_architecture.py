@@ -24,6 +24,8 @@ checks
 evaluation study
 facts
 findings
+experiments
+verdicts
 notebook plots prose
 pictures
 """

@@ -11,7 +11,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
-from mnist_mlp import findings, plots, study
+from mnist_mlp import experiments, findings, plots, study
 from mnist_mlp.checks import Agreement
 from mnist_mlp.evaluation import Interval, reliability
 from mnist_mlp.plots import BLUE, VERMILION
@@ -79,7 +79,7 @@ def test_learning_curves_hold_the_history_and_below_it_the_stored_seeds() -> Non
     assert y(zoom.lines[1]) == history.validation_loss[1:]
     assert y(means.lines[0]) == pytest.approx(over_seeds["train"]["ReLU"].mean(axis=0)[1:])
     assert [line.get_label() for line in gaps.lines[:2]] == ["train", "validation"]
-    assert y(gaps.lines[1]) == [gap.mean for gap in over_seeds["gaps"][1:]]
+    assert y(gaps.lines[1]) == [gap.mean for gap in over_seeds["gaps"]["validation"][1:]]
     assert "30 stored seeds" in means.get_title()
     assert len(plots.learning_curves(RELU, LRELU, "mnist", {"n": 0}).axes) == 2
 
@@ -129,7 +129,7 @@ def test_study_figures_draw_every_seed_and_show_which_were_seen_first() -> None:
     assert (drawn[2].get_color(), drawn[3].get_markerfacecolor()) == (VERMILION, "none")
     seen = [line for line in loss.lines if line.get_marker() == "o"]
     assert y(seen[3]) == pytest.approx(losses["LReLU(0.1)"][:10])
-    steps = findings.recipe_search(study_runs())["gains"]
+    steps = experiments.recipe_search(study_runs())["gains"]
     (ladder,) = plots.recipe_steps(steps).axes
     assert [t.get_text() for t in ladder.get_xticklabels()] == list(study.LADDER)[1:]
     assert y(ladder.lines[0]) == pytest.approx(100 * steps["+ momentum"])
@@ -148,7 +148,7 @@ def test_every_stressed_run_is_drawn_and_a_diverged_one_is_a_cross() -> None:
     runs = study_runs(
         lambda t: {"diverged_after": 1} if t.recipe.lr == 0.2 and t.recipe.alpha else {}
     )
-    settings = findings.stress(runs)["settings"]
+    settings = experiments.stress(runs)["settings"]
     (ax,) = plots.stress(settings, 0.11).axes
     crosses = sum(len(y(line)) for line in ax.lines if line.get_marker() == "x")
     dots = sum(len(y(line)) for line in ax.lines if line.get_marker() in ("o", "^", "s"))
