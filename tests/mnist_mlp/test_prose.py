@@ -333,6 +333,15 @@ def test_conditions_are_those_of_the_run() -> None:
         assert condition in said
 
 
+@pytest.mark.parametrize("section", live(result({}), result({}, alpha=0.1)))
+def test_what_a_parameter_or_the_data_decide_is_typed_in_no_section_about_a_run(
+    section: str,
+) -> None:
+    source = TEMPLATES.loader.get_source(TEMPLATES, f"{section}.md.j2")[0]  # type: ignore[union-attr]
+    typed = re.sub(r"{{.*?}}|{%.*?%}|LReLU\([\d.]+\)", "", source, flags=re.DOTALL)
+    assert not re.search(r"48,?000|12,?000|10,?000|20 에폭|100장|MNIST|(?<!\d)0\.[13]\b", typed)
+
+
 def test_an_implementation_that_computes_something_else_is_said_to() -> None:
     steps = {"ReLU, float64": APART, "ReLU, float32": SAME}
     reading = text("agreement", "reading", facts.agreement(steps, Recipe()))
