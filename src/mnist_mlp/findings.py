@@ -103,9 +103,27 @@ def classes_over_seeds(groups: Groups) -> Facts:
         "usual": usual,
         "usual_alike": pairs[0] == pairs[1],
         "explained": all({(4, 9), (7, 2), (5, 3)} <= known for known in pairs),
+        "cells": confusions_that_differ(relu, lrelu),
         "changed": by_chance(study.disagreements, relu, lrelu),
         "significant": sum(map(one_is_better, relu, lrelu)),
     }
+
+
+def confusions_that_differ(
+    relu: Sequence[StoredRun], lrelu: Sequence[StoredRun]
+) -> list[tuple[int, int, float]]:
+    """Return (true class, answer, LReLU's mean minus ReLU's) of the errors shown to differ.
+
+    All 90 at once (Bonferroni).
+    """
+    counts = [[Counter(run.errors.values()) for run in group] for group in (relu, lrelu)]
+    found = []
+    for pair in sorted(set().union(*counts[0], *counts[1])):
+        gaps = [b[pair] - a[pair] for a, b in zip(*counts, strict=True)]
+        interval = mean_interval(gaps, 1 - 0.05 / 90)
+        if interval.excludes_zero:
+            found.append((*pair, interval.mean))
+    return found
 
 
 def one_is_better(relu: StoredRun, lrelu: StoredRun) -> bool:
@@ -165,7 +183,10 @@ def top_over_seeds(groups: Groups) -> Facts:
 
 
 def curves_over_seeds(groups: Groups) -> Facts:
-    """Return the loss curves of two networks over seeds, and their differences by epoch."""
+    """Return the loss curves of two networks over seeds, and their differences by epoch.
+
+    ``lower_from``: the epoch from which LReLU's validation loss is the lower one to the end.
+    """
     if not groups:
         return {"n": 0}
     splits = ("train", "validation")
@@ -176,10 +197,17 @@ def curves_over_seeds(groups: Groups) -> Facts:
         }
         for split in splits
     }
-    gaps = {split: curves[split]["LReLU"] - curves[split]["ReLU"] for split in splits}
+    gaps = {
+        split: [
+            mean_interval(epoch) for epoch in (curves[split]["LReLU"] - curves[split]["ReLU"]).T
+        ]
+        for split in splits
+    }
+    lower = 1 + max((e for e, gap in enumerate(gaps["validation"]) if gap.high >= 0), default=-1)
     return curves | {
-        "n": len(gaps["train"]),
-        "gaps": {split: [mean_interval(epoch) for epoch in g.T] for split, g in gaps.items()},
+        "n": gaps["train"][0].n,
+        "gaps": gaps,
+        "lower_from": lower if lower < len(gaps["validation"]) else None,
     }
 
 
@@ -233,6 +261,7 @@ def comparison(runs: Sequence[StoredRun], implementation: str) -> Facts:
         "validation_losses": intervals(differences(groups, "validation_loss")),
         "pair": confidence(groups),
         "pytorch": confidence(all_seeds(runs, "torch")),
+        "frameworks": implementations(runs),
         "dead": {label: np.mean([r.dead_units for r in g], axis=0) for label, g in groups.items()},
     }
 

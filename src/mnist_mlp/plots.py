@@ -290,13 +290,18 @@ def calibration(
 ) -> Figure:
     """Draw how often a network is wrong against how often it says it may be.
 
-    ``bins[label]`` holds equally many images each; those without an error are left out. Beside it
-    what ``explained`` holds over stored seeds: by name, paired differences of LReLU(0.1) to ReLU.
+    ``bins[label]`` holds equally many images each; of those without an error, which have no place
+    on a log axis, the upper limit. Beside it what ``explained`` holds over stored seeds: by name,
+    paired differences of LReLU(0.1) to ReLU, the last one, a fraction, on an axis of its own.
     """
-    figure, ((left, right),) = new_figure(1, 2, (11, 4.2))
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    left, middle, right = figure.subplots(1, 3, width_ratios=(5, 3.4, 2))
     left.plot([1e-5, 1], [1e-5, 1], color=GREY, lw=0.8, label="as often as it says")
     for (label, groups), colour, marker in zip(bins.items(), COLOURS, "os", strict=True):
-        seen = [b for b in groups if b.wrong]  # no error has no place on a log axis
+        seen = [b for b in groups if b.wrong]
+        none = [b for b in groups if not b.wrong]
+        limits: dict[str, Any] = {"color": colour, "mfc": "none", "ms": 5, "alpha": 0.7}
+        left.plot([b.said for b in none], [b.high for b in none], "v", **limits)
         wrong = np.array([b.wrong for b in seen])
         ends = [wrong - [b.low for b in seen], [b.high for b in seen] - wrong]
         look: dict[str, Any] = {"fmt": marker, "ms": 5, "color": colour, "capsize": 3, "lw": 1}
@@ -306,8 +311,11 @@ def calibration(
     left.set(xlabel="Mean of 1 − p of the answer", ylabel="Fraction misread, 95 %")
     left.legend(frameon=False, fontsize=9)
     left.grid(alpha=0.3)
-    dots(right, explained)
-    right.set(title="LReLU(0.1) minus ReLU, same seed", ylabel="Difference (below 0: less)")
+    *losses, error = explained
+    dots(middle, {name: explained[name] for name in losses})
+    dots(right, {error: 100 * explained[error]})
+    middle.set(title="LReLU(0.1) minus ReLU, same seed", ylabel="Test loss (below 0: less)")
+    right.set(title="same seed", ylabel="Points (below 0: less)")
     return figure
 
 

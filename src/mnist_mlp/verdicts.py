@@ -105,6 +105,8 @@ def of_curves(pair: Groups) -> Facts:
     }
     return {
         "loss_gaps": curves["gaps"],
+        "train_excess": curves["gaps"]["train"][-1].mean
+        / float(curves["train"]["ReLU"][:, -1].mean()),
         "alike": bool((np.abs(means) < deviations)[1:].all()),
         "settled": {name: float(epochs.mean()) for name, epochs in settled.items()},
         "settled_later": mean_interval(settled["LReLU"] - settled["ReLU"]),

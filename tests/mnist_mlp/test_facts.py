@@ -191,7 +191,7 @@ def test_first_layers_show_twelve_units_and_the_dead_and_what_was_learned_alike(
     found = facts.first_layer({"ReLU": alike, "LReLU": (dead, np.zeros(20), before)}, images)
     shown = [text for _, text in found["units"]["LReLU"]]
     assert shown[:12] == [f"#{k}" for k in range(12)]
-    assert shown[12:] == ["#15 dead", "#16 dead"]
+    assert shown[12:] == ["#15 off", "#16 off"]
     assert found["dead"]["LReLU"] == 5
     assert found["likeness"] > 0.7
     assert abs(found["control"]) < 0.1

@@ -160,12 +160,15 @@ def test_every_stressed_run_is_drawn_and_a_diverged_one_is_a_cross() -> None:
 @pytest.mark.filterwarnings("error")
 def test_calibration_draws_what_is_said_against_what_happens() -> None:
     bins = {r.label: reliability(r.run.logits, r.labels, bins=4) for r in (RELU, LRELU)}
-    gaps = {"loss of\nmisread images": np.array([-0.002, -0.001])}
-    said, differences = plots.calibration(bins, gaps).axes
+    gaps = {"loss": np.array([-0.002, -0.001]), "ECE": np.array([-0.0004, -0.0006])}
+    said, loss, ece = plots.calibration(bins, gaps).axes
     points = [container.lines[0] for container in said.containers]  # type: ignore[attr-defined]
     assert y(points[0]) == [b.wrong for b in bins["ReLU"] if b.wrong]
     assert [point.get_color() for point in points] == [BLUE, VERMILION]
-    assert y(differences.lines[0]) == [-0.002, -0.001]
+    limits = [line for line in said.lines if line.get_marker() == "v"]
+    assert y(limits[0]) == [b.high for b in bins["ReLU"] if not b.wrong]
+    assert y(loss.lines[0]) == [-0.002, -0.001]
+    assert y(ece.lines[0]) == pytest.approx([-0.04, -0.06])  # in points
 
 
 def test_a_readers_matplotlibrc_changes_no_figure() -> None:
