@@ -20,7 +20,7 @@ from mnist_tools.files import (
     exit_code,
     package_files,
     read_notebook,
-    write_atomically,
+    write_notebook,
 )
 
 FOLDER = "mnist-mlp-files"
@@ -100,9 +100,9 @@ def build() -> None:
     for name in NOTEBOOKS.values():
         nb = single_file(read_notebook(Path("notebooks", f"{name}.ipynb")), carried_cells(Path()))
         target = Path("dist", f"{name}.ipynb")
-        write_atomically(target, nbformat.writes(nb) + "\n")
+        write_notebook(target, nb)
         print(f"{target} ({target.stat().st_size / 1e6:.1f} MB)")
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(build))
+    sys.exit(exit_code(build, needs="notebooks"))

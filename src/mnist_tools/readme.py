@@ -120,13 +120,15 @@ def published(file: Path) -> dict[str, Any]:
 def update(root: Path) -> None:
     """Put picture and table of the committed results into the README, if it has places for them."""
     readme = root / "README.md"
-    if readme.exists() and "<!-- results -->" in readme.read_text(encoding="utf-8"):
-        files = [root / "figures" / f"results_{kind}.json" for kind in NOTEBOOKS]
-        results = [published(file) for file in files]
-        replace_section(readme, "results", table(results, stored_test_accuracies()))
-        draw(found := paired_differences(), root)
-        replace_section(readme, "answer", answer(found))
+    if not readme.exists() or "<!-- results -->" not in readme.read_text(encoding="utf-8"):
+        print(f"알림: {readme}에 <!-- results -->가 없어 표와 그림을 새로 만들지 않습니다.")
+        return
+    files = [root / "figures" / f"results_{kind}.json" for kind in NOTEBOOKS]
+    results = [published(file) for file in files]
+    replace_section(readme, "results", table(results, stored_test_accuracies()))
+    draw(found := paired_differences(), root)
+    replace_section(readme, "answer", answer(found))
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(lambda: update(Path())))
+    sys.exit(exit_code(lambda: update(Path()), needs="figures"))
