@@ -28,7 +28,7 @@ MIME_TYPES = [  # best first; neither scripts nor widgets
 # "9.4절", "6~8절" or "01번 노트북 9절" in text; or what has no references in it, to be passed over.
 REFERENCE = re.compile(
     r"<(a|code|pre|h\d|svg)\b.*?</\1>|<[^>]*>"
-    r"|(?:(?P<notebook>\d\d)번 노트북\s+)?(?<![\d.])(?P<section>\d+(?:\.\d+)?)(?:~\d+)?절",
+    r"|(?:(?P<notebook>\d\d)번\s노트북\s)?(?<![\d.])(?P<section>\d+(?:\.\d+)?)(?:~\d+)?절",
     re.DOTALL,
 )
 # A formula with the brackets before it and up to five letters after it (Korean particles).

@@ -40,7 +40,7 @@ def show(page: Page, site: Path, name: str, width: int = 1440) -> None:
 @each_page
 def test_every_section_that_the_text_names_is_a_link_to_it(site: Path, name: str) -> None:
     html = (site / f"{name}.html").read_text(encoding="utf-8")
-    link = r'<a href="([^"#]*)#([^"]+)">(?:\d\d번 노트북\s+)?([\d.]+)(?:~\d+)?절</a>'
+    link = r'<a href="([^"#]*)#([^"]+)">(?:\d\d번\s노트북\s)?([\d.]+)(?:~\d+)?절</a>'
     for file, anchor, number in (links := re.findall(link, html)):
         assert anchor.startswith((f"{number}-", f"{number}.-"))
         page = (site / file).read_text(encoding="utf-8") if file else html
