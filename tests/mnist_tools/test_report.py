@@ -126,25 +126,24 @@ def test_source_hash_follows_code_modules_and_templates_but_no_text_and_no_place
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = tmp_path / "mnist_mlp"
+    package.mkdir()
     monkeypatch.setattr(mnist_mlp, "__file__", str(package / "__init__.py"))
+    module, template = package / "__init__.py", package / "data.md.j2"
 
-    def hashed(files: dict[str, str], text: str = "a", code: str = "b") -> str:
-        shutil.rmtree(package, ignore_errors=True)
-        package.mkdir()
-        for name, content in files.items():
-            (package / name).write_text(content)
+    def hashed(text: str = "a", code: str = "b") -> str:
         path = write_cells(tmp_path / "n.ipynb", cell("markdown", text), cell("code", code))
         return source_hash(read_notebook(path))
 
-    files = {"__init__.py": "", "data.md.j2": ""}
-    before = hashed(files)
-    places = [f'REPO_URL = "{url}"\nb' for url in ("", "https://github.com/one/two")]
-    assert len({hashed(files, code=code) for code in places}) == 1
-    assert hashed(files | {"notes.txt": "no source"}, text="another text") == before
-    changed = [files | {"__init__.py": "x = 1"}, files | {"data.md.j2": "{{ x }}"}]
-    renamed = {"__init__.py": "", "text.md.j2": ""}
-    others = [*(hashed(other) for other in (*changed, renamed)), hashed(files, code="another code")]
-    assert len({before, *others}) == 5
+    (package / "notes.txt").write_text("no source")
+    assert hashed("a") == hashed("another text")
+    assert hashed(code='REPO_URL = ""\nb') == hashed(code='REPO_URL = "https://github.com/a/b"\nb')
+    hashes = [hashed(), hashed(code="another code")]
+    module.write_text("x = 1")
+    hashes.append(hashed())
+    template.write_text("{{ x }}")
+    hashes.append(hashed())
+    template.rename(package / "text.md.j2")
+    assert len({*hashes, hashed()}) == 5
 
 
 def test_pdf_without_a_browser_says_so(
