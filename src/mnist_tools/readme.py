@@ -14,19 +14,12 @@ from mnist_mlp.evaluation import mean_interval
 from mnist_mlp.findings import EARLIER, Values, all_seeds, differences, measure
 from mnist_mlp.prose import signed
 from mnist_mlp.recipe import Recipe
-from mnist_tools.files import (
-    NOTEBOOKS,
-    ReportError,
-    exit_code,
-    replace_section,
-    write_atomically,
-)
+from mnist_tools.files import NOTEBOOKS, ReportError, exit_code, replace_section, write_atomically
 
 HEADER = """\
 | 구현 | 활성화 함수 | **테스트** | 여러 시드의 테스트 | 이전 보고서 | 훈련 | 검증 |
 |---|---|---:|---:|---:|---:|---:|"""
 IMPLEMENTATIONS = {"numpy": "NumPy", "torch": "PyTorch"}
-INTERVAL = ("mean", "low", "high")
 ANSWER = "answer.png"
 
 
@@ -92,8 +85,9 @@ def answer(found: Values) -> str:
     """Return the picture as Markdown; its alternative text says all of its numbers."""
     rows = []
     for label, values in found.items():
-        mean, low, high = (signed(getattr(mean_interval(values), n), 2) for n in INTERVAL)
-        rows.append(f"{label} {mean} [{low}, {high}]")
+        interval = mean_interval(values)
+        low, high = signed(interval.low, 2), signed(interval.high, 2)
+        rows.append(f"{label} {signed(interval.mean, 2)} [{low}, {high}]")
     text = f"테스트 정확도의 차이, ReLU를 뺀 것(%p, 평균과 95% 신뢰구간): {'; '.join(rows)}"
     return f'<p><img src="figures/{ANSWER}" width="620" alt="{text}"></p>'
 
