@@ -188,24 +188,20 @@ def test_only_one_study_works_on_a_file_and_one_that_has_ended_blocks_no_other(
 def test_a_dask_worker_that_is_killed_loses_no_run_and_doubles_none(
     allowed_failures: int, path: Path, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    killed: list[str] = []
-
-    def kill_a_busy_worker_once(run: StoredRun) -> str:
-        if not killed:
-            with Client(cluster, set_as_default=False) as client:
-                pids = client.run(os.getpid)
-                killed.append(next(worker for worker, runs in client.processing().items() if runs))
-            os.kill(pids[killed[0]], signal.SIGKILL)
+    def kill_a_busy_worker(run: StoredRun) -> str:
+        monkeypatch.setattr(study, "progress", lambda run: "")  # once
+        with Client(cluster, set_as_default=False) as client:
+            busy = next(worker for worker, runs in client.processing().items() if runs)
+            os.kill(client.run(os.getpid)[busy], signal.SIGKILL)
         return ""
 
+    monkeypatch.setattr(study, "progress", kill_a_busy_worker)
+    gives_up = pytest.raises(StudyError, match=r"Dask cluster .* run the same command again")
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         cluster.scheduler.allowed_failures = allowed_failures
-        with monkeypatch.context() as patch:
-            patch.setattr(study, "progress", kill_a_busy_worker_once)
-            gives_up = pytest.raises(StudyError, match=r"Dask cluster .* run the same")
-            with contextlib.nullcontext() if allowed_failures else gives_up:
-                run_study(TASKS, path, cluster.scheduler_address)
-        assert killed
+        with contextlib.nullcontext() if allowed_failures else gives_up:
+            run_study(TASKS, path, cluster.scheduler_address)
+        assert study.progress is not kill_a_busy_worker
         assert complete_lines(path) <= set(lines)
         run_study(TASKS, path, cluster.scheduler_address)
     assert path.read_bytes() == b"".join(lines)
