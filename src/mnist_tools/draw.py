@@ -189,9 +189,9 @@ def page(file: Path, dataset: Dataset, runs: Sequence[StoredRun], others: Mappin
     logits = {name: model.logits(images) for name, model in models.items()}
     agree = {name: kept_answers(small[name], images, logits[name]) for name in NAMES}
     again = findings.repeats(runs, "numpy", dataset.name, recipes)
-    never: dict[str, Any] = (
-        findings.never_read(again, {}) if again else {"always": None, "networks": 0}
-    )
+    never: dict[str, Any] = {"always": None, "networks": 0}
+    if again:
+        never = findings.never_read(again, {})
     chosen = chosen_images(logits, labels, never["always"])
     scribbles = np.array([scribble(points) for points in SCRIBBLES.values()], np.float32)
     groups = numbered({kind: indices[:MOST] for kind, indices in chosen.items()}, labels)

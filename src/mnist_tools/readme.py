@@ -15,19 +15,12 @@ from mnist_mlp.findings import Values, all_seeds, differences, measure
 from mnist_mlp.prose import signed
 from mnist_mlp.recipe import Recipe
 from mnist_mlp.verdicts import EARLIER
-from mnist_tools.files import (
-    NOTEBOOKS,
-    ReportError,
-    exit_code,
-    replace_section,
-    write_atomically,
-)
+from mnist_tools.files import NOTEBOOKS, ReportError, exit_code, replace_section, write_atomically
 
 HEADER = """\
 | 구현 | 활성화 함수 | **테스트** | 여러 시드의 테스트 | 이전 보고서 | 훈련 | 검증 |
 |---|---|---:|---:|---:|---:|---:|"""
 IMPLEMENTATIONS = {"numpy": "NumPy", "torch": "PyTorch"}
-INTERVAL = ("mean", "low", "high")
 ANSWER = "answer.png"
 
 
@@ -93,8 +86,9 @@ def answer(found: Values) -> str:
     """Return the picture as Markdown; its alternative text says all of its numbers."""
     rows = []
     for label, values in found.items():
-        mean, low, high = (signed(getattr(mean_interval(values), n), 2) for n in INTERVAL)
-        rows.append(f"{label} {mean} [{low}, {high}]")
+        interval = mean_interval(values)
+        low, high = signed(interval.low, 2), signed(interval.high, 2)
+        rows.append(f"{label} {signed(interval.mean, 2)} [{low}, {high}]")
     text = f"테스트 정확도의 차이, ReLU를 뺀 것(%p, 평균과 95% 신뢰구간): {'; '.join(rows)}"
     return f'<p><img src="figures/{ANSWER}" width="620" alt="{text}"></p>'
 
@@ -121,13 +115,15 @@ def published(file: Path) -> dict[str, Any]:
 def update(root: Path) -> None:
     """Put picture and table of the committed results into the README, if it has places for them."""
     readme = root / "README.md"
-    if readme.exists() and "<!-- results -->" in readme.read_text(encoding="utf-8"):
-        files = [root / "figures" / f"results_{kind}.json" for kind in NOTEBOOKS]
-        results = [published(file) for file in files]
-        replace_section(readme, "results", table(results, stored_test_accuracies()))
-        draw(found := paired_differences(), root)
-        replace_section(readme, "answer", answer(found))
+    if not readme.exists() or "<!-- results -->" not in readme.read_text(encoding="utf-8"):
+        print(f"알림: {readme}에 <!-- results -->가 없어 표와 그림을 새로 만들지 않습니다.")
+        return
+    files = [root / "figures" / f"results_{kind}.json" for kind in NOTEBOOKS]
+    results = [published(file) for file in files]
+    replace_section(readme, "results", table(results, stored_test_accuracies()))
+    draw(found := paired_differences(), root)
+    replace_section(readme, "answer", answer(found))
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(lambda: update(Path())))
+    sys.exit(exit_code(lambda: update(Path()), needs="figures"))
