@@ -90,11 +90,12 @@ def speed(runs: Sequence[StoredRun]) -> Facts:
     A run that never reaches ``GOAL`` counts as later than every other; seeds are compared one by
     one, by rank (sign test).
     """
-    rates = {
-        label: measure(study.by_label(runs, "numpy", recipes), final_accuracy)
-        for label, recipes in study.RATES.items()
+    grid = {label: study.by_label(runs, "numpy", r) for label, r in study.RATES.items()}
+    means = {
+        label: {lr: v.mean() for lr, v in measure(by_rate, final_accuracy).items()}
+        for label, by_rate in grid.items()
     }
-    means = {label: {lr: v.mean() for lr, v in by_rate.items()} for label, by_rate in rates.items()}
+    arrivals = {label: measure(by_rate, epochs_to_goal) for label, by_rate in grid.items()}
     groups = study.by_label(runs, "numpy", study.PACED)
     epochs = measure(groups, epochs_to_goal)
     return {
@@ -103,6 +104,11 @@ def speed(runs: Sequence[StoredRun]) -> Facts:
         "goal": GOAL,
         "rates": means,
         "best": {label: best_rate(by_rate) for label, by_rate in means.items()},
+        "arrivals": arrivals,
+        "fastest": {
+            label: min(by_rate, key=lambda lr: float(by_rate[lr].mean()))
+            for label, by_rate in arrivals.items()
+        },
         "grid_seeds": len(study.SEARCH_SEEDS),
         "shared_rate": f"{study.CHOSEN.lr:g}",
         "curves": {

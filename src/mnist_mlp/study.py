@@ -95,7 +95,7 @@ STRESS = {
 GRID = (0.0125, 0.025, 0.05, 0.1, 0.2, 0.4)
 SIGMOID_GRID = (*GRID, 0.8, 1.6)
 SMOOTH = {name: replace(CHOSEN, activation=name) for name in ("tanh", "sigmoid")}
-ACTIVATIONS = PAIR | SMOOTH
+ACTIVATIONS = COMPARED["torch"] | SMOOTH
 RATES = {
     label: {
         f"{lr:g}": replace(recipe, lr=lr) for lr in (SIGMOID_GRID if label == "sigmoid" else GRID)

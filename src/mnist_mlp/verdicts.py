@@ -124,6 +124,8 @@ def elsewhere(runs: Sequence[StoredRun]) -> Facts:
         "steep": settings["lr x4"]["LReLU(0.3)"],
         "small": settings["small init 64x6"]["ReLU"],
         "faster": paced["faster"],
+        "best": paced["best"],
+        "shared_rate": paced["shared_rate"],
         "steep_slope": paced["steep_slope"],
         "sigmoid_first": paced["first"]["sigmoid"],
         "wide": mean_interval(wide),

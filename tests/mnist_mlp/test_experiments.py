@@ -126,7 +126,15 @@ def test_speed_compares_each_activation_at_the_shared_and_at_its_own_rates() -> 
         return {"validation_accuracy": 0.9 + 0.01 * recipe.lr, "history": history}
 
     found = experiments.speed(study_runs(measure))
-    assert found["best"] == {"ReLU": "0.4", "LReLU(0.1)": "0.4", "tanh": "0.2", "sigmoid": "1.6"}
+    assert found["best"] == {
+        "ReLU": "0.4",
+        "LReLU(0.1)": "0.4",
+        "LReLU(0.3)": "0.4",
+        "tanh": "0.2",
+        "sigmoid": "1.6",
+    }
+    assert set(found["arrivals"]["tanh"]["0.2"]) == {2}
+    assert found["fastest"]["sigmoid"] == "0.0125"  # all alike: the first
     assert math.isnan(found["rates"]["tanh"]["0.4"])
     assert found["rates"]["sigmoid"]["0.8"] == pytest.approx(0.908)
     assert {label: set(v) for label, v in found["epochs"].items()} == {

@@ -62,7 +62,7 @@ def live(relu: Result, lrelu: Result, runs: Sequence[StoredRun] | None = None) -
         "a_confusion": facts.a_confusion(relu, lrelu) | over_seeds["a_confusion"],
         "first_layer": FIRST,
         "b_top3": facts.b_top3(relu, lrelu) | over_seeds["b_top3"],
-        "c_curves": facts.c_curves(relu, lrelu) | over_seeds["c_curves"],
+        "c_curves": facts.c_curves(relu, lrelu) | over_seeds["c_curves"] | {"label": "LReLU(0.3)"},
         "agreement": facts.agreement(steps, recipe),
         "gradient_check": facts.gradient_check(errors),
         "gradient_flow": {
@@ -375,6 +375,7 @@ def test_numbers_are_written_as_a_reader_expects_them() -> None:
     assert [prose.points(d) for d in (-0.0011, 0.02)] == ["−0.11%p", "+2.00%p"]
     assert [prose.p_value(p) for p in (0.0009999, 0.001, 0.125)] == ["0.001 미만", "0.001", "0.125"]
     assert prose.middle([3.0, 2.0, math.inf]) == "3 [2, 20 초과]"
+    assert prose.extremes(np.array([5.0, 4.0])) == "4~5"
     assert prose.spread(np.array([0.98, 0.99])).split() == ["98.50", "±", "0.71%"]
     gap = Interval(-0.0001, 0.001, 10, -0.0004, 0.0002)
     assert prose.interval(gap) == "−0.010%p (95% 신뢰구간 −0.040 ~ +0.020%p)"
