@@ -34,7 +34,6 @@ NAMES = tuple(GZ_SHA256)
 ORDER = "train-images, train-labels, t10k-images, t10k-labels"
 # Below each place: torchvision's two, what an unpacked archive makes (Kaggle's is archive.zip).
 FOLDERS = ("", "MNIST/raw", "raw", "MNIST", "mnist", "archive")
-SPELLINGS = ("{0}.gz", "{0}", "{1}.gz", "{1}")  # {0} train-images-idx3-ubyte, {1} with .idx3
 SIMILAR = r"(train|t10k|test).*(images|labels)|mnist.*\.(csv|gz|mat|npz|pkl|zip)$"
 MAX_COUNT = 100_000  # items in one file, so that no header can ask for unbounded memory
 ARRAY_SHA256 = {  # of the decoded bytes after the header: the same for gzipped and plain files
@@ -160,7 +159,7 @@ def _in_place(place: Path) -> list[Path]:
         found = [path for path in candidates.values() if path]
         if found and len(found) < len(NAMES):
             missing = ", ".join(f"{name}.gz" for name in NAMES if not candidates[name])
-            others = [path for path in _similar(folder) if path not in found]
+            others = [path for path in _matching(folder, SIMILAR) if path not in found]
             raise DatasetError(
                 f"{folder.absolute()} has {found[0].name} but lacks {missing}{_named(others)}. "
                 "Add what is missing, or take the others away."
@@ -175,14 +174,13 @@ def _in_folder(folder: Path, name: str) -> Path | None:
 
     Under another name ("... (1).gz", a browser's second download) it counts if it is MNIST's.
     """
-    spellings = [form.format(name, name.replace("-idx", ".idx")) for form in SPELLINGS]
-    nested = [f"{outer}/{inner}" for outer in spellings for inner in spellings]
-    for path in (folder / spelling for spelling in (*spellings, *nested)):
-        # lexists: a broken link was put there on purpose too; read_idx says what is wrong with it.
-        if os.path.lexists(path) and not os.path.isdir(path):
-            return path
-    others = _matching(folder, name.replace("-", "."))
-    return next((path for path in others if _is_mnist(path, name)), None)
+    spelled = rf"^{name.replace('-idx', '[-.]idx')}(\.gz)?$"
+    outer = _matching(folder, spelled)
+    inner = [path for below in outer for path in _matching(below, spelled)]
+    # A broken link is no folder: it was put there on purpose, and read_idx says what is wrong.
+    files = [path for path in outer + inner if not path.is_dir()]
+    files += [path for path in _matching(folder, name.replace("-", ".")) if _is_mnist(path, name)]
+    return files[0] if files else None
 
 
 def _is_mnist(path: Path, name: str) -> bool:
@@ -198,7 +196,9 @@ def _similar(place: Path) -> list[Path]:
 
 
 def _matching(folder: Path, pattern: str) -> list[Path]:
-    return [path for path in sorted(folder.glob("*")) if re.search(pattern, path.name, re.I)]
+    """Return what is in a folder and has such a name, gzipped ones first."""
+    paths = sorted(folder.glob("*"), key=lambda path: (path.suffix != ".gz", path.name))
+    return [path for path in paths if re.search(pattern, path.name, re.I)]
 
 
 def _named(similar: list[Path]) -> str:
@@ -264,16 +264,16 @@ def _from_files(paths: list[Path], seed: int) -> Dataset:
     arrays = [read_idx(path) for path in paths]
     digests = [_sha256(array) for array in arrays]
     _check_places(paths, arrays, digests)
-    _check_pairs(paths, arrays)
+    for i in (0, 2):
+        _check_pair(paths[i], paths[i + 1], arrays[i], arrays[i + 1])
     images, labels, test_images, test_labels = arrays
     try:
-        train, validation = _split_indices(labels, seed)
+        parts = [_take(images, labels, part, 255) for part in _split_indices(labels, seed)]
     except ValueError as error:
         raise DatasetError(f"{paths[1]} cannot be split 80/20 by class: {error}") from None
     name = "mnist" if digests == list(ARRAY_SHA256.values()) else "idx-files"
     if name != "mnist":
         print("알림: 형식은 맞지만 MNIST가 아닌 파일입니다. 이름은 'idx-files'로 합니다.")
-    parts = [_take(images, labels, part, 255) for part in (train, validation)]
     parts.append(_take(test_images, test_labels, slice(None), 255))
     return Dataset(name, *parts)
 
@@ -283,24 +283,23 @@ def _check_places(paths: list[Path], arrays: list[Array], digests: list[str]) ->
     known = {digest: name for name, digest in ARRAY_SHA256.items()}
     swapped = f"The files look swapped; their order is: {ORDER}."
     for path, array, digest, name in zip(paths, arrays, digests, NAMES, strict=True):
-        kind = "images" if array.ndim == 3 else "labels"
-        if kind not in name or known.get(digest, name) != name:
-            raise DatasetError(f"{path} holds {known.get(digest, kind)}, not {name}. {swapped}")
+        held = known.get(digest, "images" if array.ndim == 3 else "labels")
+        if held not in name:
+            raise DatasetError(f"{path} holds {held}, not {name}. {swapped}")
     if len(arrays[0]) < len(arrays[2]) or digests[0] == digests[2]:
         what = f"{paths[0]} (training) is smaller than {paths[2]} (test), or the same"
         raise DatasetError(f"{what}. {swapped}")
 
 
-def _check_pairs(paths: list[Path], arrays: list[Array]) -> None:
+def _check_pair(of_images: Path, of_labels: Path, images: Array, labels: Array) -> None:
     """Raise DatasetError if labels are not 0 to 9, one for each image, or nothing is to be seen."""
-    for i in (0, 2):
-        if not arrays[i].any():
-            raise DatasetError(f"{paths[i]} holds only black images: something went wrong with it.")
-        if len(arrays[i]) != len(arrays[i + 1]):
-            counts = f"{len(arrays[i]):,} images but {len(arrays[i + 1]):,} labels"
-            raise DatasetError(f"{paths[i]} and {paths[i + 1]} hold {counts}. Use two that match.")
-        if (largest := arrays[i + 1].max()) > 9:
-            raise DatasetError(f"{paths[i + 1]} holds the label {largest}. Use labels from 0 to 9.")
+    if not images.any():
+        raise DatasetError(f"{of_images} holds only black images: something went wrong with it.")
+    if len(images) != len(labels):
+        counts = f"{len(images):,} images but {len(labels):,} labels"
+        raise DatasetError(f"{of_images} and {of_labels} hold {counts}. Use two that match.")
+    if labels.max() > 9:
+        raise DatasetError(f"{of_labels} holds the label {labels.max()}. Use labels from 0 to 9.")
 
 
 def _digits(seed: int) -> Dataset:

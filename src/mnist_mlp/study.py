@@ -282,18 +282,14 @@ def by_label(
     SEARCH, FINALISTS, or ``with_alphas(STRESS["lr x4"], STRESS_ALPHAS)``.
     """
     table = COMPARED[implementation] if recipes is None else recipes
-    groups = {label: select(runs, implementation, recipe) for label, recipe in table.items()}
-    seeds = set.intersection(*({run.seed for run in group} for group in groups.values()))
-    return {label: [run for run in group if run.seed in seeds] for label, group in groups.items()}
+    groups = [select(runs, implementation, recipe) for recipe in table.values()]
+    return dict(zip(table, same_seeds(*groups), strict=True))
 
 
-def same_seeds(
-    relu: Sequence[StoredRun], lrelu: Sequence[StoredRun]
-) -> tuple[list[StoredRun], list[StoredRun]]:
-    """Return two groups of runs with the seeds that both have, in the same order."""
-    seeds = {run.seed for run in relu} & {run.seed for run in lrelu}
-    a, b = ([run for run in group if run.seed in seeds] for group in (relu, lrelu))
-    return a, b
+def same_seeds(*groups: Sequence[StoredRun]) -> tuple[list[StoredRun], ...]:
+    """Return groups of runs with the seeds that all of them have, in the same order."""
+    seeds = set.intersection(*({run.seed for run in group} for group in groups))
+    return tuple([run for run in group if run.seed in seeds] for group in groups)
 
 
 def stored(
