@@ -31,12 +31,10 @@ DEADLINE = 120.0  # seconds for one file in all
 
 
 def download() -> tuple[list[Path], list[str]]:
-    """Return the four verified files of the cache, downloading what it lacks.
+    """Return the four verified files of the cache, downloading what it lacks, and the failures.
 
-    Returns
-    -------
-    paths : the files in the order of ``GZ_SHA256``; none if one of them could not be had.
-    reasons : Korean, one a failed attempt; a mirror that answers too late is not asked again.
+    The files are in the order of ``GZ_SHA256``, and none if one of them could not be had; then the
+    second list says why, a Korean reason for each failed attempt.
     """
     pooch.get_logger().setLevel("ERROR")  # it tells a first run from a second; outputs must not
     cache = os.environ.get("MNIST_CACHE") or default_cache()

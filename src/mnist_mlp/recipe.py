@@ -30,10 +30,7 @@ class Recipe:
     input_dropout, hidden_dropout : probability that a unit is dropped, inputs and hidden layers.
     init_gain : factor on the standard deviation of the initial weights.
 
-    Raises
-    ------
-    ValueError
-        If a value is outside its range; the message names it.
+    A value outside its range is a ``ValueError`` that names it.
     """
 
     activation: Activation = "relu"

