@@ -39,7 +39,7 @@ def test_the_banner_says_why_and_what_to_do_and_is_the_same_each_time(
 
 
 WAIT = 9.0
-TRICKLE: list[bytes | float] = 60 * [0.05, b"x"]
+DROP: list[bytes | float] = [0.05, b"x"]
 LONG = "Content-Length: 9999"
 NO_ANSWER, NOT_MNIST = "연결되지 않거나 응답이 끊김", "MNIST 파일이 아닌 내용"
 FAULTS: dict[str, tuple[list[bytes | float], str, int]] = {
@@ -48,7 +48,7 @@ FAULTS: dict[str, tuple[list[bytes | float], str, int]] = {
     "html": ([head(200), b"<!DOCTYPE html>Log in to this network"], NOT_MNIST, 4),
     "cut": ([head(200, LONG), b"\x1f\x8b\x08"], "받을 수 없음 (ChunkedEncodingError)", 4),
     "stall in the middle": ([head(200, LONG), b"\x1f", WAIT], NO_ANSWER, 1),
-    "trickle": ([b"HTTP/1.1 200 x\r\nX: ", *TRICKLE], NO_ANSWER, 1),
+    "trickle": ([b"HTTP/1.1 200 x\r\nX: ", *(60 * DROP)], NO_ANSWER, 1),
     "damaged redirect": (
         [head(302, "Location: http://[", "Content-Encoding: gzip", "Content-Length: 5"), b"Z\0"],
         "받을 수 없음 (",

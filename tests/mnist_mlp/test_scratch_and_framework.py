@@ -27,7 +27,7 @@ def network(request: pytest.FixtureRequest) -> Any:
 def test_measures_are_without_dropout(recipe: Recipe, digits: Dataset, chunk: int) -> None:
     """In chunks of any size; a unit is dead if its input is positive for no image of any chunk."""
     images, labels = digits.validation.images.astype(float), digits.validation.labels
-    split: Any = Split(images, labels)  # type: ignore[arg-type]
+    split: Any = Split(images, labels)
     cpu = torch.device("cpu")
     ours = scratch.Trainer(recipe, 0, np.float64)
     theirs = framework.Trainer(recipe, 0, torch.float64, cpu)

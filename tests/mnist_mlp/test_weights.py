@@ -53,7 +53,7 @@ NO_IMAGES = {
     "one image": np.zeros(784),
     "a square": np.zeros((28, 28)),
     "no image": np.zeros((0, 784)),
-    "bytes": np.full((2, 784), 255, np.uint8),
+    "bytes": np.ones((2, 784), np.uint8),
     "bytes as floats": np.full((2, 784), 255.0),
     "undefined": np.full((2, 784), np.nan),
     "nothing": None,
@@ -66,6 +66,13 @@ def test_what_the_network_was_not_trained_on_is_one_clear_sentence(
 ) -> None:
     with pytest.raises(ValueError, match=r"^images are .*; give \(N, 784\) floats in \[0, 1\]"):
         trained["ReLU"].model.predict(images)
+
+
+class Stranger:
+    """Runs code of his own where he is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return pytest.fail, ("a stranger's code ran",)
 
 
 def arrays(**changes: Any) -> Callable[[bytes], bytes]:
@@ -92,7 +99,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "another shape": arrays(LReLU__b1=np.zeros(7, np.float32)),
     "another type": arrays(LReLU__b1=np.zeros(32)),
     "not finite": arrays(ReLU__b3=np.full(10, np.nan, np.float32)),
-    "pickled": arrays(ReLU__W1=np.array([{"a": 1}], dtype=object)),
+    "pickled": arrays(ReLU__W1=np.array([Stranger()], dtype=object)),
     "no description": arrays(about=None),
     "another format": arrays(about=np.array(json.dumps({"format": "x"}))),
 }
