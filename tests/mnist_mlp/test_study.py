@@ -77,9 +77,11 @@ def test_a_defaulted_field_added_to_recipe_finds_every_stored_run(
         shape: str = "plain"
 
     monkeypatch.setattr(study, "Recipe", Grown)
-    found = {run.task for run in read()}
-    assert found == {replace(task, recipe=Grown(**asdict(task.recipe))) for task in plan()}
-    assert stored(read(), "numpy", "mnist", Grown(shape="fancy"), 0) is None
+    runs = read()
+    assert {run.task for run in runs} == {
+        replace(task, recipe=Grown(**asdict(task.recipe))) for task in plan()
+    }
+    assert stored(runs, "numpy", "mnist", Grown(shape="fancy"), 0) is None
 
 
 # ---- lines
