@@ -3,8 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,17 +102,6 @@ def compare_entries(
     return GradientError(name, len(numeric), at_kink, error if numeric else math.inf)
 
 
-class Twin(Protocol):
-    """What is compared of ``scratch.Trainer`` and ``framework.Trainer``."""
-
-    @property
-    def parameters(self) -> dict[str, NDArray[Any]]:
-        """All parameters by name: W1, W2, W3, b1, b2, b3."""
-
-    def step(self, images: Any, labels: Any, lr: float) -> Any:
-        """Learn from one minibatch; return its loss before the step."""
-
-
 @dataclass
 class Agreement:
     """Differences of two trainers, one entry a step."""
@@ -125,22 +113,21 @@ class Agreement:
 
 
 def compare_steps(
-    ours: Twin,
-    theirs: Twin,
+    ours: Trainer,
+    theirs: Any,
     split: Split,
     recipe: Recipe,
     seed: int,
     dtype: Any,
-    steps: int | None = None,
     on_step: Callable[[], None] = lambda: None,
 ) -> Agreement:
-    """Give two trainers the minibatches of the first epoch (or ``steps`` of them) and compare.
+    """Give our trainer and PyTorch's (framework.Trainer) the minibatches of the first epoch.
 
     ``on_step`` is called before each one, and may raise to end the comparison.
     """
     batches = minibatches(random_stream(seed, "order"), len(split.labels), recipe.batch_size)
     agreement = Agreement()
-    for batch in islice(batches, steps):
+    for batch in batches:
         on_step()
         x, labels = split.images[batch].astype(dtype), split.labels[batch]
         losses = [float(twin.step(x, labels, recipe.lr_at(0))) for twin in (ours, theirs)]
