@@ -1,4 +1,4 @@
-"""The README's picture and table, made from the seed study and the notebooks' results files."""
+"""The README's answer, picture and table, from the seed study and the results files."""
 
 import io
 import json
@@ -9,12 +9,11 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from mnist_mlp import study
+from mnist_mlp import findings, study, verdicts
 from mnist_mlp.evaluation import mean_interval
 from mnist_mlp.findings import Values, all_seeds, differences, measure
-from mnist_mlp.prose import signed
+from mnist_mlp.prose import signed, text
 from mnist_mlp.recipe import Recipe
-from mnist_mlp.verdicts import EARLIER
 from mnist_tools.files import NOTEBOOKS, ReportError, exit_code, replace_section, write_atomically
 
 HEADER = """\
@@ -45,7 +44,7 @@ def table(results: Sequence[Mapping[str, Any]], stored: Mapping[str, Values]) ->
                 label,
                 f"**{run['test_accuracy']:.2%}**",
                 spread.replace(" ", "\N{NO-BREAK SPACE}"),
-                f"{EARLIER[implementation]['test'][name]:.2%}",
+                f"{verdicts.EARLIER[implementation]['test'][name]:.2%}",
                 f"{run['train_accuracy']:.2%}",
                 f"{run['validation_accuracy']:.2%}",
             ]
@@ -80,6 +79,17 @@ def picture(found: Values) -> Figure:
     ax.set_xlabel("| one seed   \u25cf mean and its 95 % interval")
     ax.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def lead() -> str:
+    """Return the answers in words, which are the first sentences of the two notebooks."""
+    runs, lines = study.read(), []
+    for implementation, label in (("numpy", "LReLU(0.1)"), ("torch", "LReLU(0.3)")):
+        known = verdicts.claims(runs, implementation, label)
+        known |= findings.comparison(runs, implementation)
+        said = text("answer", f"{implementation}_lead", known).replace("답: ", "")
+        lines.append(f"- {IMPLEMENTATIONS[implementation]}: {said}")
+    return "\n".join(lines)
 
 
 def answer(found: Values) -> str:
@@ -123,6 +133,7 @@ def update(root: Path) -> None:
     replace_section(readme, "results", table(results, stored_test_accuracies()))
     draw(found := paired_differences(), root)
     replace_section(readme, "answer", answer(found))
+    replace_section(readme, "lead", lead())
 
 
 if __name__ == "__main__":

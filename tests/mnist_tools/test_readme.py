@@ -11,7 +11,7 @@ from mnist_tools import readme
 from mnist_tools.files import ReportError
 
 ROOT = Path(__file__).parents[2]
-EMPTY = "<!-- results -->\n<!-- /results -->\n<!-- answer -->\n<!-- /answer -->"
+EMPTY = "\n".join(f"<!-- {name} -->\n<!-- /{name} -->" for name in ("results", "answer", "lead"))
 
 
 def test_table_goes_between_the_markers_relu_first(
@@ -77,7 +77,8 @@ def test_the_picture_shows_every_seed_its_mean_and_its_interval() -> None:
     assert zero.tolist() == [0, 0]
 
 
-def test_the_committed_picture_and_its_text_are_those_of_the_study() -> None:
+def test_the_committed_answer_its_picture_and_its_text_are_those_of_the_study() -> None:
+    assert f"<!-- lead -->\n{readme.lead()}\n" in (ROOT / "README.md").read_text(encoding="utf-8")
     said = readme.answer(readme.paired_differences())
     assert "LReLU(0.1), NumPy −0.03 [−0.05, −0.01]" in said
     assert said in (ROOT / "README.md").read_text(encoding="utf-8"), "make readme"
