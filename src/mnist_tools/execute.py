@@ -1,6 +1,7 @@
 """The one place that runs a notebook: in a clean kernel, with limits, the same way every time."""
 
 import asyncio
+import atexit
 import os
 import time
 from collections.abc import Callable
@@ -18,15 +19,13 @@ from mnist_tools.files import ReportError, read_notebook
 from mnist_tools.progress import Progress
 
 TIMEOUT = 600  # seconds a cell may run
-Watch = Callable[[int, str], None]
-"""Called with a cell's index when it starts (and "") and with whatever it then prints."""
+Watch = Callable[[int, str], None]  # a cell's index and what it prints, "" when it starts
 
 
 class CellError(ReportError):
     """A notebook did not run to its end.
 
-    ``index`` is the cell's, 0 if no kernel started; ``reason`` is one line, such as
-    ``"ZeroDivisionError: division by zero"``.
+    ``index`` is the cell's, 0 if no kernel started; ``reason`` says why in one line.
     """
 
     def __init__(self, nb: NotebookNode, index: int, reason: str, details: str) -> None:
@@ -38,10 +37,14 @@ class CellError(ReportError):
 class Client(NotebookClient):
     """A client that knows its cell, and ends a notebook that takes or puts out too much."""
 
-    watch: Watch | None = None
-
     def __init__(
-        self, nb: NotebookNode, folder: Path, timeout: float, total: float, output_limit: float
+        self,
+        nb: NotebookNode,
+        folder: Path,
+        watch: Watch,
+        timeout: float,
+        total: float,
+        output_limit: float,
     ) -> None:
         super().__init__(
             nb,
@@ -55,7 +58,7 @@ class Client(NotebookClient):
             on_cell_start=self._started,
         )
         self.index, self.started = 0, False  # the cell that was started last, if any was
-        self.cell_limit, self.total = timeout, total
+        self.watch, self.cell_limit, self.total = watch, timeout, total
         self.end = time.monotonic() + total
         self.output_limit, self.size = output_limit, 0
 
@@ -64,8 +67,7 @@ class Client(NotebookClient):
 
     def _started(self, cell: NotebookNode, cell_index: int) -> None:
         self.index, self.started = cell_index, True
-        if self.watch:
-            self.watch(cell_index, "")
+        self.watch(cell_index, "")
 
     def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
         """Keep an output, or end the run so that this process's memory is bounded too."""
@@ -73,7 +75,7 @@ class Client(NotebookClient):
         if self.size > self.output_limit and self.task_poll_for_reply:
             self.task_poll_for_reply.cancel()  # as nbclient does if the kernel died
             raise asyncio.CancelledError
-        if self.watch and msg["msg_type"] == "stream":
+        if msg["msg_type"] == "stream":
             self.watch(cell_index, msg["content"]["text"])
         return super().process_message(msg, cell, cell_index)
 
@@ -102,9 +104,9 @@ def run(
     *,
     timeout: float = TIMEOUT,
     total: float = float("inf"),
-    memory: float = 0,
+    memory: int = 0,
     output_limit: float = float("inf"),
-    watch: Watch | None = None,
+    watch: Watch = lambda index, printed: None,
     **process: Any,
 ) -> None:
     """Execute a notebook's cells, in place, in a clean kernel.
@@ -113,11 +115,10 @@ def run(
 
     Parameters
     ----------
-    folder : the kernel's working directory; ``env``: its environment variables.
+    folder, env : the kernel's working directory and environment variables.
     timeout, total : seconds that a cell and that all together may run.
     memory : GiB that the kernel may have as data (POSIX only); 0 is no limit.
     output_limit : characters that all cells together may put out.
-    watch : told where the notebook is.
     process : further arguments of the kernel's ``subprocess.Popen``.
 
     Raises
@@ -129,13 +130,13 @@ def run(
     """
     for cell in nb.cells:
         cell.metadata.pop("execution", None)  # timestamps that an editor may have left there
-    client = Client(nb, folder, timeout, total, output_limit)
-    client.watch = watch
+    client = Client(nb, folder, watch, timeout, total, output_limit)
     if memory > 0 and os.name == "posix":
         process["preexec_fn"] = partial(limit_memory, memory)
     try:
         client.execute(env=env, **process)
     except Exception as error:
+        atexit.unregister(client._cleanup_kernel)  # nbclient leaves it if no kernel started
         if hasattr(client, "_async_cleanup_kernel_future"):  # nbclient takes Ctrl-C for itself
             raise KeyboardInterrupt from error
         theirs = isinstance(error, CellExecutionError | CellTimeoutError | RuntimeError)
@@ -144,18 +145,18 @@ def run(
         raise CellError(nb, client.index, client.reason(error), str(error)) from error
 
 
-def limit_memory(gib: float) -> None:
+def limit_memory(gib: int) -> None:
     """Limit the data of this process, which is about to become a kernel."""
     import resource  # not on Windows
 
     with suppress(ValueError, OSError):  # macOS knows the limit only in part
-        resource.setrlimit(resource.RLIMIT_DATA, (int(gib * 2**30),) * 2)
+        resource.setrlimit(resource.RLIMIT_DATA, (gib * 2**30,) * 2)
 
 
 def execute(path: Path, output: Path) -> NotebookNode:
-    """Execute a notebook file in its folder and return it; the file is not changed.
+    """Execute a notebook file in its folder, tell how far it is, and return it.
 
-    Its figures and results go to the folder ``output``; how far it is, to the standard output.
+    The file is not changed; figures and results go to the folder ``output``.
 
     Raises
     ------

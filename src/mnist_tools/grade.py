@@ -104,16 +104,29 @@ def remove(path: Path) -> None:
         print(f"알림: 옛 {path}을 지울 수 없습니다({error.strerror}).", file=sys.stderr)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m mnist_tools.grade", description=__doc__)
-    parser.add_argument("repository", type=Path, nargs="?", default=Path(), help="default: .")
-    parser.add_argument("--timeout", type=int, default=Limits.timeout, help="seconds a cell (300)")
-    parser.add_argument("--total", type=int, default=Limits.total, help="seconds a notebook (600)")
-    parser.add_argument("--memory", type=float, default=Limits.memory, help="GiB a process (8)")
+def limit(text: str) -> int:
+    """Read a limit: one that is too low or too high for a kernel to start is an error at once."""
+    if not (text.isdecimal() and 1 <= int(text) <= 10**6):
+        raise argparse.ArgumentTypeError(f"{text} is no whole number from 1 to 1000000")
+    return int(text)
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    shape = argparse.ArgumentDefaultsHelpFormatter
+    parser = argparse.ArgumentParser("mnist_tools.grade", None, __doc__, formatter_class=shape)
+    parser.add_argument("repository", type=Path, nargs="?", default=Path(), help="what to grade")
+    parser.add_argument("--timeout", type=limit, default=Limits.timeout, help="seconds a cell")
+    parser.add_argument("--total", type=limit, default=Limits.total, help="seconds a notebook")
+    parser.add_argument("--memory", type=limit, default=Limits.memory, help="GiB a process")
     parser.add_argument("--retrain", action="store_true", help="train as published, and compare")
     parser.add_argument("--json", type=Path, default=Path("reports/grade.json"))
-    options = parser.parse_args(arguments)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    options = parse(arguments)
     prepare()
     try:
         remove(options.json)

@@ -6,13 +6,12 @@ Limits are no prison: what runs here has the user's rights.
 import ctypes
 import os
 import shutil
-import stat
 import subprocess
 import sys
 import zipfile
 from contextlib import suppress
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +60,7 @@ class Limits:
 
     timeout: int = 300
     total: int = 600
-    memory: float = 8
+    memory: int = 8
 
 
 def copy_submission(source: Path, target: Path) -> None:
@@ -155,17 +154,9 @@ def run_contained(nb: nbformat.NotebookNode, root: Path, limits: Limits) -> None
         ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1, 0, 0, 0)
     before = descendants()
     try:
-        run(
-            nb,
-            root / "notebooks",
-            env,
-            timeout=limits.timeout,
-            total=limits.total,
-            memory=limits.memory,
-            output_limit=OUTPUT_LIMIT,
-            stdout=subprocess.DEVNULL,  # a kernel's own is the terminal that shows the grades
-            stderr=subprocess.DEVNULL,
-        )
+        # A kernel's own streams would be the terminal that shows the grades.
+        silent: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        run(nb, root / "notebooks", env, output_limit=OUTPUT_LIMIT, **asdict(limits), **silent)
     finally:
         for _ in range(20):  # times: a process may have started another meanwhile
             if not (left := descendants() - before):
@@ -185,7 +176,7 @@ def examine(root: Path) -> dict[str, Any]:
     """Return the arrays that a kernel left, or raise ReportError about them or about its code."""
     file = root / "probe.npz"
     try:
-        if not stat.S_ISREG(file.lstat().st_mode):
+        if file.is_symlink() or (file.exists() and not file.is_file()):
             raise ValueError(f"{file.name} is not a regular file")
         with zipfile.ZipFile(file) as archive:  # its contents say how large they are
             size = sum(entry.file_size for entry in archive.infolist())
