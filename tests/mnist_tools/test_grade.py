@@ -69,19 +69,17 @@ def test_what_is_graded_is_read_before_anything_of_it_runs(root: Path) -> None:
     assert "ValueError: as submitted" in problems[0][0]
 
 
-@pytest.mark.parametrize("where", ["folder", "made/grade.json"])
 def test_a_grade_that_has_no_place_goes_to_a_temporary_folder(
-    where: str, root: Path, capsys: pytest.CaptureFixture[str]
+    root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """From the start, or since the submission put a file where the folder should be."""
-    base = root.parent
-    (base / "folder").mkdir()
-    write(root, f"open({str(base / 'made')!r}, 'w').close()")
-    assert grade.main([str(root), "--json", str(base / where)]) == 1
+    """As when the submission puts a file where the folder should be."""
+    place = root.parent / "made" / "grade.json"
+    write(root, f"open({str(place.parent)!r}, 'w').close()")
+    assert grade.main([str(root), "--json", str(place)]) == 1
     said = capsys.readouterr()
     (saved,) = re.findall(r"합계 0/37\n점수표: (.*)", said.out)
     assert json.loads(Path(saved).read_text(encoding="utf-8"))["full"] == 37
-    assert f"알림: {base / where}에 쓸 수 없습니다" in said.err
+    assert f"알림: {place}에 쓸 수 없습니다" in said.err
 
 
 FREE = iter([2**40, 2**20])  # bytes, before a notebook runs and after

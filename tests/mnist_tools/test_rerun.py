@@ -50,15 +50,12 @@ def written(text: str, encoding: str = "utf-8") -> Callable[[Path], object]:
 
 
 UNREADABLE: dict[str, tuple[Callable[[Path], object], str]] = {
-    "missing": (Path.unlink, "그런 파일이 없음(있는 노트북: other.ipynb)"),
     "renamed": (lambda path: path.rename(path.with_name("01 (1).ipynb")), "01 (1).ipynb, other"),
     "a device": (instead(lambda path: path.symlink_to("/dev/zero")), "링크나 장치"),
     "a pipe": (instead(os.mkfifo), "링크나 장치"),
-    "a folder": (instead(Path.mkdir), "그런 파일이 없음"),
     "huge": (lambda path: os.truncate(path, 200_000_000), "100 MB가 넘는 파일"),
     "a conflict": (written("{\n<<<<<<< HEAD\n1\n>>>>>>> a\n}"), "병합 충돌"),
     "cp949": (written('{"cells": "숫자"}', "cp949"), "UTF-8이 아님"),
-    "null": (written("null"), "노트북의 형식이 아님"),
     "other cells": (written('{"cells": [1]}'), "노트북의 형식이 아님"),
     "deep": (written("[" * 100_000), "노트북의 형식이 아님"),
     "deep results": (nest_deeply, "노트북의 형식이 아님"),
@@ -92,6 +89,14 @@ dataset = types.SimpleNamespace(train=split, validation=split, test=split)"""
 NONSENSE = """\
 k = get_ipython().kernel
 k.session.send(k.iopub_socket, 'stream', {'name': 'stdout', 'text': 5}, parent=k.get_parent())"""
+STUBBORN = """\
+import time
+try:
+    for _ in range(200):
+        print('x' * 10_000, flush=True)
+        time.sleep(0.05)
+except KeyboardInterrupt:
+    pass"""
 ENDINGS: dict[str, tuple[list[str], str]] = {
     "executed in another order": (
         ["print(later)", "later = 1"],
@@ -102,7 +107,7 @@ ENDINGS: dict[str, tuple[list[str], str]] = {
         ["import time", *["time.sleep(0.9)"] * 9],
         "the notebook took more than 2 seconds (채점하는 컴퓨터가 바빴다면 --timeout",
     ),
-    "flood": (["while True: print('x' * 10_000)"], "more than 100,000 characters"),
+    "flood": (["x = 1", STUBBORN, "1 / 0"], "2번째 셀(cell-1): more than 100,000 characters"),
     "memory": (["block = bytearray(2**31)"], "MemoryError"),
     "dies": (["import os; os._exit(1)"], "DeadKernelError"),
     "nonsense": (["x = 1", NONSENSE], "2번째 셀(cell-1): "),
@@ -165,7 +170,6 @@ PROBES: dict[str, Any] = {
     ),
     "a huge file": (lambda file: [save(file), os.truncate(file, 2**40)], "zip"),
     "pickled": (lambda file: np.savez(file, files=np.array([Path()], object)), "allow_pickle"),
-    "no archive": (lambda file: file.write_text("x"), "BadZipFile"),
     "no files": (lambda file: np.savez(file, x=1), "KeyError"),
 }
 

@@ -45,10 +45,7 @@ class Submission:
     @property
     def log(self) -> Any:
         """The cell that prints a line for each epoch."""
-        texts = (
-            (cell, o.get("text", "")) for cell in code_cells(self.old.nb) for o in cell.outputs
-        )
-        return next(cell for cell, text in texts if "에폭" in text)
+        return next(cell for cell in self.old.nb.cells if cell.id == "train")
 
     def failed(self) -> dict[str, list[str]]:
         """Return the problems of the items without a point, but for the thresholds of MNIST."""
@@ -135,59 +132,6 @@ def repaint(edit: Callable[[Any], Any], **options: Any) -> Spoil:
     return spoil
 
 
-def retouch(pixels: Any) -> Any:
-    pixels[400:430, 500:520] = 255 - pixels[400:430, 500:520]  # about one digit
-    pixels[400:430, 500:520, 3] = 255
-    return pixels
-
-
-def delete(s: Submission) -> None:
-    """Delete section (b) from the code, and execute what is left."""
-    for side in (s.old, s.new):
-        gone = [cell.id for cell in section(side.nb, "b")]
-        side.nb.cells = [cell for cell in side.nb.cells if cell.id not in gone]
-        for number, cell in enumerate(code_cells(side.nb), start=1):
-            cell.execution_count = number
-
-
-def move(s: Submission) -> None:
-    """Move section (a) behind (b)."""
-    moved = section(s.old.nb, "a")
-    rest = [cell for cell in s.old.nb.cells if cell not in moved]
-    start = rest.index(section(s.old.nb, "c")[0])
-    s.old.nb.cells = rest[:start] + moved + rest[start:]
-
-
-def perfect(s: Submission) -> None:
-    """Publish a confusion matrix without a mistake, and its accuracy."""
-    publish("ReLU confusion_matrix", np.diag(np.bincount(s.new.truth.test.labels)).tolist())(s)
-    publish("ReLU test_accuracy", 1.0)(s)
-
-
-def forge_logits(s: Submission) -> None:
-    s.new.found["ReLU logits"] = 9 * np.eye(10, dtype=np.float32)[s.new.truth.test.labels]
-
-
-def leave_out_lrelu(s: Submission) -> None:
-    for side in (s.old, s.new):
-        del side.results["runs"]["LReLU"]
-
-
-def leave_out_figure(s: Submission) -> None:
-    for output in s.showing("image/png", "c"):
-        del output.data["image/png"]
-
-
-def clear(s: Submission) -> None:
-    for cell in code_cells(s.old.nb):
-        cell.outputs, cell.execution_count = [], None
-
-
-def publish_twice(s: Submission) -> None:
-    first, *_, results = code_cells(s.old.nb)
-    first.outputs, first.metadata["tags"] = deepcopy(results.outputs), ["results"]
-
-
 def cut_stream(s: Submission) -> None:
     """Cut a stream as other programs do, within a word too."""
     text = s.log.outputs[0].text
@@ -229,18 +173,16 @@ def test_the_digits_do_not_reach_the_thresholds_of_mnist(submission: Submission)
 
 BOMB = np.zeros((8000, 8000), np.uint8)  # a file of 60 KB, with alpha and colours 256 MB
 EMPTY = "ReLU와 LReLU는 0.5이다. 좋은 결과이다. " * 9
-ENGLISH = "See the figure above: ReLU 99 %, LReLU 98 %."
-VAGUE = "그래프를 보면 손실이 잘 줄어들었음을 알 수 있다. " * 5
 A, B, C = (f"{letter}-ReLU {letter}-LReLU" for letter in "abc")
-BLANK = "그림이 비었거나 너무 작음"
+EVERYTHING = f"results {A} {B} {C} a-text b-text c-text agree text"
 # What is done, the items that lose their point ("...": and perhaps more), and what is said.
 SABOTAGES: list[tuple[Spoil, str, str]] = [
     # cells and outputs
-    (delete, f"{B} b-text text", HEADINGS["b"]),
-    (move, f"{B} order text", "(a), (b), (c)의 순서가 아님"),
+    (lambda s: section(s.old.nb, "b")[0].update(source="#"), f"{B} b-text text", HEADINGS["b"]),
+    (lambda s: s.old.nb.cells.reverse(), f"order {B} ...", "(a), (b), (c)의 순서가 아님"),
     (lambda s: s.log.update(execution_count=99), "order", "이 아니라 99"),
-    (clear, f"order results {A} {B} {C} a-text b-text c-text agree text", "정확히 하나"),
-    (publish_twice, "results ...", "정확히 하나"),
+    (lambda s: [c.update(outputs=[]) for c in code_cells(s.old.nb)], EVERYTHING, "정확히 하나"),
+    (lambda s: s.log.update(code_cells(s.old.nb)[-1]), "results ...", "정확히 하나"),
     (lambda s: s.log.metadata.update(tags=["raises-exception"]), "clean", "raises-exception 태그"),
     (put_out("display_data", {"text/html": "<b onclick='x'>"}), "clean text", "실행되는 HTML"),
     (put_out("display_data", {"application/javascript": "1"}), "clean text", "javascript 출력"),
@@ -249,37 +191,27 @@ SABOTAGES: list[tuple[Spoil, str, str]] = [
     # text and figures
     (put_out("stream", name="stdout", text="끝"), "text", "의 출력: 제출 '끝', 재실행 '(없음)'"),
     *((both(elsewhere, say(k, EMPTY)), "text", f"({k})의 글에 ReLU의") for k in "abc"),
-    (say("a", ENGLISH), "a-text text", "해설이 없음"),
-    (say("c", VAGUE), "c-text text", "수치를 말하지 않음"),
-    (leave_out_figure, f"{C} c-text text", "그림이 없음"),
+    (say("a", "See the figure above: ReLU 99 %, LReLU 98 %."), "a-text text", "해설이 없음"),
+    (say("c", "손실이 잘 줄어들었음을 알 수 있다. " * 5), "c-text text", "수치를 말하지 않음"),
+    (lambda s: [o.data.clear() for o in s.showing("image/png", "c")], f"{C} ...", "그림이 없음"),
     (lambda s: s.showing("image/png", "a")[0].metadata.clear(), f"{A} text", "대체 텍스트가 없음"),
-    (repaint(retouch), "text", "의 그림이 재실행과 다름"),
-    (repaint(np.zeros_like), f"{A} text", BLANK),
-    (repaint(lambda pixels: pixels[:50]), f"{A} text", BLANK),
+    (repaint(lambda pixels: pixels[::-1]), "text", "의 그림이 재실행과 다름"),
+    (repaint(np.zeros_like), f"{A} text", "그림이 비었거나 너무 작음"),
+    (repaint(lambda pixels: pixels[:50]), f"{A} text", "그림이 비었거나 너무 작음"),
     (repaint(lambda _: BOMB), f"{A} text", "그림이 너무 큼: 8000 x 8000"),
     # results that the re-run does not show
     (claim("ReLU history train_loss 0", lambda x: x + 1e-12), "agree", "ReLU의 history가 다름"),
     (claim("ReLU test_accuracy", 1.0), "agree a-ReLU text", "다름: 제출 1.0, 재실행 0."),
-    (claim("n_test", 359), "agree a-ReLU a-LReLU", "n_test: 제출 359, 재실행 360"),
     (claim("ReLU confusion_matrix 3 0", [1]), "agree a-ReLU text", "형식이 약속과 다름"),
     (claim("ReLU confusion_matrix 3 3", 99), "agree a-ReLU ...", "360장을 센"),
-    (
-        both(elsewhere, claim("ReLU confusion_matrix", lambda rows: rows[::-1])),
-        "agree a-ReLU ...",
-        "행의 합",
-    ),
-    (
-        both(elsewhere, claim("ReLU history validation_accuracy 1", lambda x: x - 0.1)),
-        "agree",
-        "ReLU의 학습 곡선 validation_accuracy가 다름",
-    ),
+    (both(elsewhere, claim("ReLU confusion_matrix 3 3", 99)), "agree a-ReLU ...", "행의 합"),
+    (both(elsewhere, claim("ReLU history train_accuracy 1", 0)), "agree", "학습 곡선 train_acc"),
     # results that the logits and weights do not give
-    (perfect, "a-ReLU c-ReLU text", "다시 센 혼동 행렬과 다름"),
+    (publish("ReLU confusion_matrix", lambda m: m[::-1]), "a-ReLU ...", "다시 센 혼동 행렬과 다름"),
     (publish("LReLU test_accuracy", 0.9999), "a-LReLU c-LReLU text", "정확도가 0.9999"),
     (publish("ReLU top3 4 0 log_probability", -1.0), "b-ReLU", "클래스 4: 점수의 순서가 아님"),
     (publish("ReLU top3 7 0 index", 5), "b-ReLU", "클래스 7: 커널에 남은 로짓으로"),
     (publish("ReLU top3 0 1 index", 360), "b-ReLU", "클래스 0: 서로 다른 테스트 이미지 세 장이"),
-    (publish("ReLU top3 0 1 index", None), "b-ReLU", "클래스 0: 서로 다른 테스트 이미지 세 장이"),
     (publish("ReLU top3 0 1 probability", 0.5), "b-ReLU", "확률과 로그 확률이 맞지 않음"),
     (publish("ReLU top3 0 1 log_probability", 10**400), "b-ReLU text", "OverflowError"),
     (publish("ReLU history train_loss 2", math.nan), "c-ReLU agree", "유한한 값이 아님"),
@@ -287,10 +219,10 @@ SABOTAGES: list[tuple[Spoil, str, str]] = [
     (publish("ReLU history validation_loss 0", 0.0), "c-ReLU", "validation_loss가 줄지 않음"),
     (publish("ReLU train_accuracy", 1.0), "c-ReLU", "마지막 값이 1.0와 다름"),
     (publish("ReLU test_loss", -5.0), "c-ReLU", "test 데이터의 마지막 손실이나 정확도"),
-    (leave_out_lrelu, "results a-LReLU b-LReLU c-LReLU ...", "ReLU와 LReLU가 아니라 ReLU"),
+    (publish("runs", lambda runs: {"ReLU": runs["ReLU"]}), "results ...", "LReLU가 아니라 ReLU"),
     (publish("framework", "torch"), "results", "framework가 'torch'"),
     # what was not trained, or not on this data
-    (forge_logits, "a-ReLU model ...", "ReLU의 로짓이 발표한 기울기와 가중치로"),
+    (lambda s: s.new.logits("ReLU").fill(0), "a-ReLU model ...", "ReLU의 로짓이 발표한 기울기와"),
     (found(train=["test", "test"]), "model", "train 데이터가 시드 0의 sklearn-digits가 아님"),
     (found(torch=True), "model", "torch를 불러옴"),
     (found(LReLU_torch=True), "model", "LReLU의 가중치가 NumPy의 것이 아님"),
@@ -314,29 +246,18 @@ def test_a_sabotage_costs_its_points(
     assert all(problem.isprintable() and len(problem) <= 300 for problem in said)
 
 
-RETRAINED: dict[str, tuple[Spoil, str]] = {
-    "other curves with a true end": (
-        both(
-            publish("ReLU history validation_loss 1", 0.3),
-            publish("ReLU history validation_accuracy 1", 0.9),
-        ),
-        "ReLU의 history가 다름",
-    ),
-    "another recipe": (publish("recipe lr", 0.01), "학습 곡선"),
-    "an endless recipe": (publish("recipe epochs", 10**9), "초 안에 끝나지 않음"),
-    "a huge recipe": (publish("recipe hidden", [10**6] * 2), "은닉층의 폭이 (1000000, 1000000)"),
-    "no recipe": (publish("recipe lr", "x"), "Recipe.lr"),
-}
+RETRAINED = [
+    (publish("ReLU history validation_loss 1", 0.3), 60, "ReLU의 history가 다름"),  # a true end
+    (publish("recipe epochs", 10**9), 1, "초 안에 끝나지 않음"),
+    (publish("recipe hidden", [10**6] * 2), 60, "은닉층의 폭이 (1000000, 1000000)"),
+]
 
 
-@pytest.mark.parametrize("name", RETRAINED)
+@pytest.mark.parametrize(("spoil", "seconds", "message"), RETRAINED)
 def test_training_again_finds_what_was_not_trained_as_published(
-    submission: Submission, name: str
+    submission: Submission, spoil: Spoil, seconds: float, message: str
 ) -> None:
-    spoil, message = RETRAINED[name]
     spoil(submission)
-    *_, item = judge(
-        "scratch", submission.old, submission.new, retrain=1 if "endless" in name else 60
-    )
+    *_, item = judge("scratch", submission.old, submission.new, seconds)
     assert item.key == "retrain"
     assert message in "\n".join(item.problems)
