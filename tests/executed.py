@@ -18,7 +18,7 @@ from mnist_tools import grade, recount
 from mnist_tools.execute import run
 from mnist_tools.files import NOTEBOOKS, read_notebook
 from mnist_tools.rubric import judge
-from mnist_tools.shown import Side
+from mnist_tools.shown import Side, tags
 
 ROOT = Path(__file__).parents[1]
 PARAMETERS: dict[str, Any] = {"DATASET": "sklearn-digits", "EPOCHS": 3}
@@ -27,9 +27,7 @@ PARAMETERS: dict[str, Any] = {"DATASET": "sklearn-digits", "EPOCHS": 3}
 def with_parameters(name: str, **values: Any) -> Any:
     """Return a committed notebook with other parameters, set in the way of papermill."""
     nb = read_notebook(ROOT / "notebooks" / f"{name}.ipynb")
-    (index,) = [
-        i for i, cell in enumerate(nb.cells) if "parameters" in cell.metadata.get("tags", [])
-    ]
+    (index,) = (i for i, cell in enumerate(nb.cells) if "parameters" in tags(cell))
     source = "\n".join(f"{key} = {value!r}" for key, value in values.items())
     nb.cells.insert(index + 1, new_code_cell(source, id="injected-parameters"))
     return nb

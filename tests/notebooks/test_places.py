@@ -17,12 +17,8 @@ from mnist_mlp.notebook import OUTPUT_VARIABLE
 from mnist_tools.files import NOTEBOOKS
 
 SHORT = {"DATASET": "sklearn-digits", "EPOCHS": 1}
-Variables = dict[str, str | None]
-"""Environment variables; None takes one away."""
-HOMELESS: Variables = {"HOME": None, "XDG_CACHE_HOME": None}
 # With LC_ALL=C a Python in a folder with Korean letters does not start; `make` takes it away.
 LC_ALL = "C" if sys.prefix.isascii() and str(ROOT).isascii() else None
-NO_UTF8: Variables = {"LANG": "C", "LC_ALL": LC_ALL, "PYTHONUTF8": "0", "PYTHONIOENCODING": None}
 
 
 def make_writable(folder: Path, writable: bool) -> None:
@@ -51,18 +47,17 @@ def cut(checkout: Path) -> Path:
     return path
 
 
-def run(checkout: Path, command: list[str], cwd: Path, change: Variables) -> str:
-    """Run a Python module of the copy, without MNIST and without a network."""
-    variables: Variables = {
+def run(checkout: Path, command: list[str], cwd: Path) -> str:
+    """Run a Python module of the copy: no MNIST, no network, no home, no UTF-8."""
+    variables: dict[str, str | None] = {  # None takes one away
         **os.environ,
-        "MNIST_MIRRORS": CLOSED,
-        "MNIST_DIR": None,
+        **{"HOME": None, "XDG_CACHE_HOME": None, "MNIST_DIR": None, "MNIST_MIRRORS": CLOSED},
+        **{"LANG": "C", "LC_ALL": LC_ALL, "PYTHONUTF8": "0", "PYTHONIOENCODING": None},
         "MNIST_CACHE": str(checkout.parent / "cache"),
         OUTPUT_VARIABLE: None,
         "PYTHONPATH": str(checkout / "src"),
         "PYTHONDONTWRITEBYTECODE": "1",
         "TMPDIR": str(checkout.parent),
-        **change,
     }
     # A superuser may write anywhere, unless the capability to do so is taken away.
     plain = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
@@ -79,30 +74,19 @@ def run(checkout: Path, command: list[str], cwd: Path, change: Variables) -> str
     return done.stdout.decode()
 
 
-@pytest.mark.parametrize(
-    ("whole", "read_only", "change"),
-    [
-        pytest.param(False, True, HOMELESS | NO_UTF8, id="all at once"),
-        pytest.param(True, True, HOMELESS | NO_UTF8, id="whole", marks=pytest.mark.slow),
-        pytest.param(True, False, {"HOME": "/nonexistent"}, id="home", marks=pytest.mark.slow),
-    ],
-)
-def test_the_report_comes_out_wherever_it_is_built(
-    checkout: Path, whole: bool, read_only: bool, change: Variables
-) -> None:
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_the_report_comes_out_where_nothing_can_be_written(checkout: Path, whole: bool) -> None:
     names = list(NOTEBOOKS.values()) if whole else [cut(checkout).stem]
-    make_writable(checkout, not read_only)
+    make_writable(checkout, False)
     before = contents(checkout)
     command = ["mnist_tools.report", "report", *([] if whole else ["--only", "01"])]
-    output = run(checkout, command, checkout, change)
-    pages = [checkout / line for line in output.splitlines()[-len(names) :]]
+    output = run(checkout, command, checkout)
+    assert "쓸 수 없어" in output
+    pages = [Path(line) for line in output.splitlines()[-len(names) :]]
     assert [page.name for page in pages] == [f"{name}.html" for name in names]
-    assert ("쓸 수 없어" in output) == read_only
-    assert (pages[0].parent == checkout / "reports") != read_only
     for page in pages:
         assert "sklearn-digits" in page.read_text(encoding="utf-8")
-    assert contents(checkout).items() >= before.items()
-    assert not read_only or contents(checkout) == before
+    assert contents(checkout) == before
 
 
 def test_nbconvert_needs_no_flags_and_figures_that_cannot_be_saved_are_only_noted(
@@ -111,7 +95,7 @@ def test_nbconvert_needs_no_flags_and_figures_that_cannot_be_saved_are_only_note
     path = cut(checkout)
     make_writable(checkout / "figures", False)
     arguments = ["nbconvert", "--execute", "--to", "html", "--output-dir", str(checkout.parent)]
-    run(checkout, [*arguments, str(path)], Path("/"), {})
+    run(checkout, [*arguments, str(path)], Path("/"))
     page = (checkout.parent / "01_scratch_mlp.html").read_text(encoding="utf-8")
     assert "저장하지 못했습니다(Permission denied). 보고서는 계속됩니다" in page
     assert "Traceback" not in page
