@@ -34,10 +34,7 @@ LARGEST_WIDTH = 4096
 def own_data(results: dict[str, Any]) -> Dataset | None:
     """Load the data of the name and seed that results state; None if they state none we know.
 
-    Raises
-    ------
-    ReportError
-        If it is MNIST and the grader has none.
+    Raises ReportError if it is MNIST and the grader has none.
     """
     name, seed = results.get("dataset"), results.get("seed")
     if name not in ("mnist", "sklearn-digits") or type(seed) is not int or not 0 <= seed < 2**32:

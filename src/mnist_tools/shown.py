@@ -103,12 +103,9 @@ def figures(cells: list[NotebookNode]) -> list[tuple[str, str]]:
 
 
 def pixels(picture: str) -> NDArray[np.uint8]:
-    """Return the pixels (height, width, 4) of a base64 PNG.
+    """Return the pixels (height, width, 4) of a base64 PNG, or raise ValueError if it has too many.
 
-    Raises
-    ------
-    ValueError
-        If there are more than ``PIXELS``, by the header alone: a small file can hold gigabytes.
+    The header alone says how many: a small file can hold gigabytes.
     """
     image = Image.open(io.BytesIO(base64.b64decode(picture)), formats=["PNG"])
     if image.width * image.height > PIXELS:

@@ -43,17 +43,18 @@ def report(root: Path) -> dict[str, Any]:
     return dict(json.loads((root.parent / "grade.json").read_text(encoding="utf-8")))
 
 
-def test_a_notebook_that_fails_and_one_that_is_missing_have_a_table_and_exit_code_1(
+def test_a_notebook_that_fails_and_one_that_takes_too_much_have_a_table_and_exit_code_1(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(root, "raise ValueError('\x1b[2J\x1b[1A' + 'x' * 999)".replace("\x1b", "\\x1b"))
-    assert graded(root) == 1
+    write(root, "block = bytearray(2**31)", name=SECOND)
+    assert graded(root, "--memory", "1") == 1
     saved, printed = report(root), capsys.readouterr().out
     assert saved["submission"] == str(root)
     assert (saved["score"], saved["full"]) == (0, len(saved["items"])) == (0, 37)
     assert all(item["problems"] for item in saved["items"])
     assert "--retrain" in saved["not_judged"][0]
-    for words in ("ValueError: ?[2J?[1Axxx", "그런 파일이 없음", saved["not_judged"][0], "0/37"):
+    for words in ("ValueError: ?[2J?[1Axxx", "MemoryError", saved["not_judged"][0], "0/37"):
         assert words in printed
     assert max(map(len, printed.splitlines())) < 320
 

@@ -12,8 +12,9 @@ import pytest
 from made_up_notebook import write_code
 
 from mnist_tools import rerun
+from mnist_tools.execute import Limits
 from mnist_tools.files import ReportError
-from mnist_tools.rerun import Limits, copy_submission, examine, read_submitted
+from mnist_tools.rerun import copy_submission, examine, read_submitted
 
 
 def test_the_copy_leaves_out_what_could_hurt(tmp_path: Path) -> None:
@@ -34,7 +35,12 @@ def test_the_copy_leaves_out_what_could_hurt(tmp_path: Path) -> None:
 
 def instead(make: Callable[[Path], object]) -> Callable[[Path], object]:
     """Put something else in the place of a file."""
-    return lambda path: [path.unlink(), make(path)]
+
+    def spoil(path: Path) -> None:
+        path.unlink()
+        make(path)
+
+    return spoil
 
 
 def nest_deeply(path: Path) -> None:
@@ -108,7 +114,6 @@ ENDINGS: dict[str, tuple[list[str], str]] = {
         "the notebook took more than 2 seconds (채점하는 컴퓨터가 바빴다면 --timeout",
     ),
     "flood": (["x = 1", STUBBORN, "1 / 0"], "2번째 셀(cell-1): more than 100,000 characters"),
-    "memory": (["block = bytearray(2**31)"], "MemoryError"),
     "dies": (["import os; os._exit(1)"], "DeadKernelError"),
     "nonsense": (["x = 1", NONSENSE], "2번째 셀(cell-1): "),
     "other names": (["data = results = 1"], "dataset과 runs가 없음 (NameError"),
@@ -119,13 +124,10 @@ ENDINGS: dict[str, tuple[list[str], str]] = {
 
 
 @pytest.mark.parametrize("name", ENDINGS)
-def test_what_a_clean_kernel_catches(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_clean_kernel_catches(name: str, tmp_path: Path) -> None:
     sources, message = ENDINGS[name]
-    monkeypatch.setattr(rerun, "OUTPUT_LIMIT", 100_000)
-    seconds = {"infinite loop": {"timeout": 2}, "many slow cells": {"total": 2}}
-    assert message in rerun_code(tmp_path, *sources, memory=1, **seconds.get(name, {}))
+    limits = {"infinite loop": {"timeout": 2}, "many slow cells": {"total": 2}}.get(name, {})
+    assert message in rerun_code(tmp_path, *sources, output=100_000, **limits)
 
 
 DAEMON = """\
@@ -157,8 +159,9 @@ def test_no_process_of_a_notebook_outlives_it_or_writes_to_the_graders_terminal(
     assert "36/36" not in "".join(capfd.readouterr())
 
 
-def save(file: Path, **arrays: Any) -> None:
-    np.savez(file, files=np.array([str(file.parent / "src" / "x.py")]), **arrays)
+def save_hugely(file: Path) -> None:
+    np.savez(file, files=np.array([str(file.parent / "src" / "x.py")]))
+    os.truncate(file, 2**40)
 
 
 PROBES: dict[str, Any] = {
@@ -168,7 +171,7 @@ PROBES: dict[str, Any] = {
         lambda file: np.savez_compressed(file, files=np.zeros(200_000_000, np.uint8)),
         "holds 200,000",
     ),
-    "a huge file": (lambda file: [save(file), os.truncate(file, 2**40)], "zip"),
+    "a huge file": (save_hugely, "zip"),
     "pickled": (lambda file: np.savez(file, files=np.array([Path()], object)), "allow_pickle"),
     "no files": (lambda file: np.savez(file, x=1), "KeyError"),
 }
