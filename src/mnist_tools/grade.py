@@ -113,7 +113,9 @@ def limit(text: str) -> int:
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     shape = argparse.ArgumentDefaultsHelpFormatter
-    parser = argparse.ArgumentParser("mnist_tools.grade", None, __doc__, formatter_class=shape)
+    parser = argparse.ArgumentParser(
+        prog="python -m mnist_tools.grade", description=__doc__, formatter_class=shape
+    )
     parser.add_argument("repository", type=Path, nargs="?", default=Path(), help="what to grade")
     parser.add_argument("--timeout", type=limit, default=LIMITS.timeout, help="seconds a cell")
     parser.add_argument("--total", type=limit, default=LIMITS.total, help="seconds a notebook")
