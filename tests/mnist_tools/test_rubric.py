@@ -201,7 +201,7 @@ SABOTAGES: list[tuple[Spoil, str, str]] = [
     (repaint(lambda _: BOMB), f"{A} text", "그림이 너무 큼: 8000 x 8000"),
     # results that the re-run does not show
     (claim("ReLU history train_loss 0", lambda x: x + 1e-12), "agree", "ReLU의 history가 다름"),
-    (claim("ReLU test_accuracy", 1.0), "agree a-ReLU text", "다름: 제출 1.0, 재실행 0."),
+    (both(elsewhere, claim("ReLU test_accuracy", 1.0)), "agree a-ReLU text", "다름: 제출 1.0"),
     (claim("ReLU confusion_matrix 3 0", [1]), "agree a-ReLU text", "형식이 약속과 다름"),
     (claim("ReLU confusion_matrix 3 3", 99), "agree a-ReLU ...", "360장을 센"),
     (both(elsewhere, claim("ReLU confusion_matrix 3 3", 99)), "agree a-ReLU ...", "행의 합"),
