@@ -62,7 +62,7 @@ def test_the_report_is_drawn_and_true_of_any_data_and_parameters(
         f"{parameters['EPOCHS']} 에폭, 미니배치 {parameters.get('BATCH_SIZE', 100)}장",
         f"훈련 {len(arrays[0]) * 4 // 5}장",
         f"테스트 {len(arrays[2])}장",
-        "다른 시드에서는.** 이 실행과 데이터와 레시피가 같은 학습이 저장된",
+        "다른 시드에서는.** 이 실행과 데이터와 레시피가 같은 학습이 시드",
         f"LReLU($\\alpha = {alpha}$)",
     ):
         assert words in text
