@@ -11,7 +11,8 @@ from scipy import stats
 from mnist_mlp import study
 from mnist_mlp.evaluation import mean_interval
 from mnist_mlp.facts import Facts
-from mnist_mlp.findings import Values, all_seeds, differences, intervals, kept, measure
+from mnist_mlp.findings import Values, all_seeds, differences, intervals, measure
+from mnist_mlp.over_seeds import kept
 from mnist_mlp.study import StoredRun
 
 MAJORITY = 1348 / 12000  # of MNIST's validation images in class 1, in every stratified split

@@ -181,7 +181,7 @@ def learning_curves(
     """Draw the losses of both splits by epoch; below, if given, the same over stored seeds.
 
     Only the first panel shows epoch 0, before training: chance is far away from what follows.
-    ``over_seeds``: see ``findings.curves_over_seeds``.
+    ``over_seeds``: see ``over_seeds.curves``.
     """
     repeated = over_seeds if over_seeds and over_seeds["n"] else None
     figure, axes = new_figure(2 if repeated else 1, 2, (11, 7.6 if repeated else 4.2))

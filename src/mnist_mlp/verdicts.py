@@ -4,25 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mnist_mlp import study
+from mnist_mlp import over_seeds, study
 from mnist_mlp.evaluation import mean_interval
 from mnist_mlp.experiments import recipe_search, speed, stress
 from mnist_mlp.facts import Facts, ending
-from mnist_mlp.findings import (
-    Groups,
-    all_seeds,
-    by_chance,
-    classes_over_seeds,
-    curves_over_seeds,
-    differences,
-    kept,
-    mean_of,
-    measure,
-    other_images,
-    shared_images,
-    top3_scores,
-    top_over_seeds,
-)
+from mnist_mlp.findings import all_seeds, differences, measure, other_images
+from mnist_mlp.over_seeds import Groups, by_chance, kept, mean_of, shared_images, top3_scores
 from mnist_mlp.study import StoredRun
 
 EARLIER = {
@@ -64,7 +51,7 @@ def claims(runs: Sequence[StoredRun], implementation: str, label: str) -> Facts:
 
 def of_classes(pair: Groups) -> Facts:
     """Return in how many classes each network has fewer errors, and where that is shown."""
-    found = classes_over_seeds(pair)
+    found = over_seeds.classes(pair)
     means = [gap.mean for gap in found["classes"]]
     return {
         "relu_classes": sum(mean > 0 for mean in means),
@@ -86,7 +73,7 @@ def of_best_images(relu: Sequence[StoredRun], lrelu: Sequence[StoredRun]) -> Fac
         "gap": float(widest.max()),
         "within": int(np.sum(widest < 1e-7)),
         "shared": by_chance(shared_images, relu, lrelu),
-        "surer": top_over_seeds({"ReLU": relu, "LReLU": lrelu}),
+        "surer": over_seeds.best_images({"ReLU": relu, "LReLU": lrelu}),
     }
 
 
@@ -96,7 +83,7 @@ def of_curves(pair: Groups) -> Facts:
     ``alike``: whether, from epoch 1 on, the validation losses differ less on average than ReLU's
     own do from seed to seed (one standard deviation).
     """
-    curves = curves_over_seeds(pair)
+    curves = over_seeds.curves(pair)
     deviations = curves["validation"]["ReLU"].std(axis=0, ddof=1)
     means = np.array([gap.mean for gap in curves["gaps"]["validation"]])
     settled = {

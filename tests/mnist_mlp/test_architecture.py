@@ -23,6 +23,7 @@ scratch framework
 checks
 evaluation study
 facts
+over_seeds
 findings
 experiments
 verdicts

@@ -1,26 +1,19 @@
 """The stored experiments beside the comparison, each against a small case worked out by hand."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from made_up import stored_run, study_runs
+from made_up import runs_with, stored_run, study_runs
 
 from mnist_mlp import experiments, study
 from mnist_mlp.recipe import Recipe
 from mnist_mlp.run import History
-from mnist_mlp.study import CHOSEN, StoredRun, Task
+from mnist_mlp.study import CHOSEN, Task
 
 ONE = stored_run(Task("numpy", CHOSEN, 0))
-
-
-def runs_with(**fields: Sequence[Any]) -> list[StoredRun]:
-    """Return runs with these values, one a run."""
-    rows = [dict(zip(fields, values, strict=True)) for values in zip(*fields.values(), strict=True)]
-    return [replace(ONE, **row) for row in rows]
 
 
 def curve(*accuracies: float) -> History:

@@ -11,7 +11,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
-from mnist_mlp import experiments, findings, plots, study
+from mnist_mlp import experiments, findings, over_seeds, plots, study
 from mnist_mlp.checks import Agreement
 from mnist_mlp.evaluation import Interval, reliability
 from mnist_mlp.plots import BLUE, VERMILION
@@ -65,11 +65,11 @@ def test_the_difference_is_coloured_by_who_is_better() -> None:
 
 
 def test_learning_curves_hold_the_history_and_below_it_the_stored_seeds() -> None:
-    again = findings.repeats(
+    again = over_seeds.repeats(
         study_runs(), "numpy", "mnist", {"ReLU": Recipe(), "LReLU": Recipe(alpha=0.1)}
     )
-    over_seeds = findings.curves_over_seeds(again)
-    loss, zoom, means, gaps = plots.learning_curves(RELU, LRELU, "mnist", over_seeds).axes
+    stored = over_seeds.curves(again)
+    loss, zoom, means, gaps = plots.learning_curves(RELU, LRELU, "mnist", stored).axes
     labels = [f"{r} {s}" for r in ("ReLU", "LReLU(0.1)") for s in ("train", "validation")]
     history = RELU.run.history
     assert [line.get_label() for line in loss.lines] == labels
@@ -77,9 +77,9 @@ def test_learning_curves_hold_the_history_and_below_it_the_stored_seeds() -> Non
     assert y(loss.lines[1]) == history.validation_loss
     assert list(loss.lines[0].get_xdata()) == [0, 1, 2, 3]  # type: ignore[arg-type]
     assert y(zoom.lines[1]) == history.validation_loss[1:]
-    assert y(means.lines[0]) == pytest.approx(over_seeds["train"]["ReLU"].mean(axis=0)[1:])
+    assert y(means.lines[0]) == pytest.approx(stored["train"]["ReLU"].mean(axis=0)[1:])
     assert [line.get_label() for line in gaps.lines[:2]] == ["train", "validation"]
-    assert y(gaps.lines[1]) == [gap.mean for gap in over_seeds["gaps"]["validation"][1:]]
+    assert y(gaps.lines[1]) == [gap.mean for gap in stored["gaps"]["validation"][1:]]
     assert "30 stored seeds" in means.get_title()
     assert len(plots.learning_curves(RELU, LRELU, "mnist", {"n": 0}).axes) == 2
 

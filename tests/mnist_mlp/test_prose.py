@@ -12,7 +12,7 @@ from jinja2 import UndefinedError
 from jinja2.runtime import Macro
 from made_up import LABELS, dataset, result, stored_run, study_runs
 
-from mnist_mlp import experiments, facts, findings, prose, study, verdicts
+from mnist_mlp import experiments, facts, findings, over_seeds, prose, study, verdicts
 from mnist_mlp.checks import Agreement, GradientError
 from mnist_mlp.evaluation import Interval, Result, top_k_per_class
 from mnist_mlp.prose import REWRITE, TEMPLATES, text
@@ -39,13 +39,13 @@ FIRST = {
 
 def again(runs: Sequence[StoredRun]) -> dict[str, Facts]:
     """Return what the sections about the runs of a notebook say about the same with other seeds."""
-    groups = findings.repeats(runs, "numpy", "mnist", TRAINED)
-    others = findings.repeats(runs, "torch", "mnist", TRAINED)
-    never = findings.never_read(groups, others) if groups else {}
+    groups = over_seeds.repeats(runs, "numpy", "mnist", TRAINED)
+    others = over_seeds.repeats(runs, "torch", "mnist", TRAINED)
+    never = over_seeds.never_read(groups, others) if groups else {}
     return {
-        "a_confusion": never | findings.classes_over_seeds(groups),
-        "b_top3": findings.top_over_seeds(groups),
-        "c_curves": findings.curves_over_seeds(groups),
+        "a_confusion": never | over_seeds.classes(groups),
+        "b_top3": over_seeds.best_images(groups),
+        "c_curves": over_seeds.curves(groups),
     }
 
 
