@@ -45,9 +45,8 @@ def recipe_search(runs: Sequence[StoredRun]) -> Facts:
 def stress(runs: Sequence[StoredRun]) -> Facts:
     """Return what happened in each setting of the search for a case where the activation matters.
 
-    ``settings[setting][label]`` has the runs, the validation accuracies of those that finished, the
-    dead fraction at their end and, for each LReLU, who was better in every seed: its label,
-    "ReLU" or "".
+    ``settings[setting][label]``: see :func:`survivors`; ``winner``: who was better than the other
+    in every seed, the label, "ReLU" or "".
     """
     settings = {}
     for setting, recipe in study.STRESS.items():
@@ -60,17 +59,26 @@ def stress(runs: Sequence[StoredRun]) -> Facts:
 
 
 def survivors(group: Sequence[StoredRun]) -> Facts:
-    """Return accuracies and the dead fraction of the runs that did not diverge."""
+    """Return what became of the runs that did not diverge.
+
+    ``dead``: of their units at the end, whose input is positive on no image. ``off``: that of their
+    worst layer, the least and the largest of the runs, after an epoch and at the end. ``stuck``:
+    at the largest class; of these are ``blocked`` those with a layer that is off as a whole.
+    """
     finished = [run for run in group if run.diverged_after is None]
     accuracies = np.array([run.validation_accuracy for run in finished])
     dead = [np.average(run.dead_units[-1], weights=run.recipe.hidden) for run in finished]
+    off = np.array([[max(run.dead_units[1]), max(run.dead_units[-1])] for run in finished])
+    stuck = accuracies < MAJORITY + 0.005
     return {
         "runs": len(group),
         "diverged": len(group) - len(finished),
         "lost": np.zeros(len(group) - len(finished)),
         "accuracies": accuracies,
         "median": float(np.median(accuracies)) if finished else math.nan,
-        "stuck": int(np.sum(accuracies < MAJORITY + 0.005)),
+        "stuck": int(stuck.sum()),
+        "blocked": int(np.sum(off[stuck, 1] == 1)) if finished else 0,
+        "off": [(float(e.min()), float(e.max())) for e in off.T],
         "dead": float(np.mean(dead)) if finished else math.nan,
     }
 

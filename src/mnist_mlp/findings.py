@@ -87,7 +87,7 @@ def asked(runs: Sequence[StoredRun], implementation: str, label: str) -> Facts:
 
 def comparison(runs: Sequence[StoredRun], implementation: str) -> Facts:
     """Compare the activations over all seeds: accuracy, losses, first epoch, dead units."""
-    groups = all_seeds(runs, implementation)
+    groups, torch = all_seeds(runs, implementation), all_seeds(runs, "torch")
     accuracy = differences(groups, "test_accuracy")
     return {
         "groups": groups,
@@ -109,8 +109,9 @@ def comparison(runs: Sequence[StoredRun], implementation: str) -> Facts:
         "losses": intervals(differences(groups, "test_loss")),
         "train_losses": intervals(differences(groups, "train_loss")),
         "validation_losses": intervals(differences(groups, "validation_loss")),
-        "pair": confidence(groups),
-        "pytorch": confidence(all_seeds(runs, "torch")),
+        "pair": confidence(groups, "LReLU(0.1)") | confirmed(groups),
+        "large": confidence(groups, "LReLU(0.3)"),
+        "pytorch": confidence(torch, "LReLU(0.1)") | confirmed(torch),
         "frameworks": implementations(runs),
         "dead": {label: np.mean([r.dead_units for r in g], axis=0) for label, g in groups.items()},
     }
@@ -122,17 +123,10 @@ def all_seeds(runs: Sequence[StoredRun], implementation: str) -> dict[str, list[
     return {label: study.select(runs, implementation, r) for label, r in recipes.items()}
 
 
-def confidence(groups: Groups) -> Facts:
-    """Say how sure ReLU and LReLU(0.1) are, rightly and wrongly, and what new seeds confirmed.
-
-    ``first`` and ``new``: the same differences in the seeds that had been looked at before the
-    others were trained, and in those others.
-    """
-    relu, lrelu = study.PAIR
-    pair = {label: groups[label] for label in study.PAIR}
-    values = {name: measure(pair, name) for name in MEASURED}
+def confidence(groups: Groups, lrelu: str) -> Facts:
+    """Say how sure ReLU and an LReLU are, rightly and wrongly, over the seeds of both."""
+    pair = dict(zip(("ReLU", lrelu), study.same_seeds(groups["ReLU"], groups[lrelu]), strict=True))
     gaps = {name: differences(pair, name)[lrelu] for name in MEASURED}
-    looked = len(study.FIRST_LOOK)  # they come first: runs stand in the order of their seeds
     explained = {
         "loss of images\nread rightly": differences(pair, right_share)[lrelu],
         "loss of\nmisread images": differences(pair, wrong_share)[lrelu],
@@ -140,17 +134,33 @@ def confidence(groups: Groups) -> Facts:
     }
     return {
         "means": {
-            name: {label: float(v.mean()) for label, v in by_label.items()}
-            for name, by_label in values.items()
+            name: {label: float(v.mean()) for label, v in measure(pair, name).items()}
+            for name in MEASURED
         },
+        "misread": {label: float(v.mean()) for label, v in measure(pair, misread).items()},
         "gaps": intervals(gaps),
-        "first": intervals({name: gap[:looked] for name, gap in gaps.items()}),
-        "new": intervals({name: gap[looked:] for name, gap in gaps.items()}),
-        "first_loss": float(values["test_loss"][relu][:looked].mean()),
-        "new_loss": float(values["test_loss"][relu][looked:].mean()),
         "explained": explained,
         "parts": dict(zip(("right", "wrong"), intervals(explained).values(), strict=False)),
     }
+
+
+def confirmed(groups: Groups) -> Facts:
+    """Return what LReLU(0.1) adds to ReLU's measures in the seeds looked at first, and in the new.
+
+    ``shrinks``: the first and the new relative difference of the test losses.
+    """
+    looked = len(study.FIRST_LOOK)  # they come first: runs stand in the order of their seeds
+    gaps = {name: differences(groups, name)["LReLU(0.1)"] for name in MEASURED}
+    relu = measure(groups, "test_loss")["ReLU"]
+    parts = (slice(looked), slice(looked, None))
+    first, new = (intervals({name: gap[part] for name, gap in gaps.items()}) for part in parts)
+    shrinks = [float(gaps["test_loss"][part].mean() / relu[part].mean()) for part in parts]
+    return {"first": first, "new": new, "shrinks": shrinks}
+
+
+def misread(run: StoredRun) -> float:
+    """Return how many test images a run misreads."""
+    return float(len(run.errors))
 
 
 def right_share(run: StoredRun) -> float:

@@ -115,7 +115,10 @@ def never_read(groups: Groups, others: Groups) -> Facts:
 
 
 def best_images(groups: Groups) -> Facts:
-    """Say of the best images which network is surer, and how many both choose, over seeds."""
+    """Say of the best images which network is surer, and how many both choose, over seeds.
+
+    ``least``: the two classes of whose best image most networks are least sure.
+    """
     if not groups:
         return {"n": 0}
     relu, lrelu = groups.values()
@@ -124,10 +127,15 @@ def best_images(groups: Groups) -> Facts:
         for group in (relu, lrelu)
     ]
     surer = (best[0] > best[1]).sum(axis=1)  # classes, by seed
+    unsure = Counter(tuple(sorted(np.argsort(run)[:2].tolist())) for run in np.concatenate(best))
+    least, least_runs = unsure.most_common(1)[0]
     return {
         "n": len(relu),
         "relu_surer": float(surer.mean()),
         "most": int(np.sum(surer > 5)),
+        "networks": 2 * len(relu),
+        "least": least,
+        "least_runs": least_runs,
         "both": by_chance(shared_images, relu, lrelu),
     }
 
@@ -154,7 +162,9 @@ def curves(groups: Groups) -> Facts:
         for split in splits
     }
     lower = 1 + max((e for e, gap in enumerate(gaps["validation"]) if gap.high >= 0), default=-1)
+    accuracies = [[run.train_accuracy for run in group] for group in groups.values()]
     return curves | {
+        "train_accuracy": mean_interval(np.subtract(accuracies[1], accuracies[0])),
         "n": gaps["train"][0].n,
         "gaps": gaps,
         "lower_from": lower if lower < len(gaps["validation"]) else None,

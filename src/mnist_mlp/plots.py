@@ -315,7 +315,7 @@ def calibration(
     dots(middle, {name: explained[name] for name in losses})
     dots(right, {error: 100 * explained[error]})
     middle.set(title="LReLU(0.1) minus ReLU, same seed", ylabel="Test loss (below 0: less)")
-    right.set(title="same seed", ylabel="Points (below 0: less)")
+    right.set(title="ECE, the same", ylabel="Points (below 0: less)")
     return figure
 
 

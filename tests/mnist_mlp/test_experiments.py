@@ -75,6 +75,10 @@ def test_survivors_alone_have_a_median_and_dead_units() -> None:
     largest = round(experiments.MAJORITY, 6)
     stuck = runs_with(validation_accuracy=[largest, largest - 0.008, largest + 0.1])
     assert experiments.survivors(stuck)["stuck"] == 2  # below the largest class is no better
+    layers = [[[0, 0], [0.1, 1.0]], [[0, 0], [0.9, 0.9]], [[0, 0], [1.0, 1.0]]]
+    blocked = runs_with(validation_accuracy=[largest, largest, 0.9], dead_units=layers)
+    assert experiments.survivors(blocked)["blocked"] == 1  # a layer as a whole, of those stuck
+    assert found["off"] == [(0.0, 0.6)] * 2  # of the worst layers, after an epoch and at the end
     lost = experiments.survivors(runs[3:])
     assert len(lost["accuracies"]) == 0
     assert math.isnan(lost["median"])

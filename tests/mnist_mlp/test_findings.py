@@ -58,10 +58,12 @@ def test_what_new_seeds_confirm_is_apart_from_what_had_been_seen() -> None:
         gap = task.recipe.alpha * (1.0 if task.seed in study.FIRST_LOOK else 0.1)
         return {"test_loss": 0.05 - gap + 1e-4 * task.seed, "loss_right": 0.2, "loss_wrong": 1.0}
 
-    found = findings.confidence(findings.all_seeds(study_runs(measure), "numpy"))
-    gaps = (found["first"]["test_loss"], found["new"]["test_loss"], found["gaps"]["test_loss"])
+    groups = findings.all_seeds(study_runs(measure), "numpy")
+    known, found = findings.confidence(groups, "LReLU(0.1)"), findings.confirmed(groups)
+    gaps = (found["first"]["test_loss"], found["new"]["test_loss"], known["gaps"]["test_loss"])
     assert [(gap.n, round(gap.mean, 9)) for gap in gaps] == [(10, -0.1), (20, -0.01), (30, -0.04)]
-    assert (found["first_loss"], found["new_loss"]) == pytest.approx((0.05045, 0.05195))
+    assert found["shrinks"] == pytest.approx([-0.1 / 0.05045, -0.01 / 0.05195])
+    assert known["misread"]["ReLU"] == 140  # as many as made-up runs have
     run = replace(ONE, test_accuracy=0.9, loss_right=0.2, loss_wrong=1.0)
     assert (findings.right_share(run), findings.wrong_share(run)) == pytest.approx((0.18, 0.1))
 
