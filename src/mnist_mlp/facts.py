@@ -153,8 +153,7 @@ def first_layer(
 
     ``units``: the first twelve and up to two dead ones, whose input is positive on no image.
     ``likeness``: the mean correlation of what the same unit learned in both networks, the change of
-    its weights; ``control``: that of neighbouring units. ``faint``: how much the weights of the
-    ``blank`` pixels changed, 0 in all images, relative to the mean of all pixels.
+    its weights; ``control``: that of neighbouring units.
     """
     units, dead, learned = {}, {}, {}
     for label, (W, b, before) in layers.items():
@@ -163,14 +162,10 @@ def first_layer(
         shown = {*range(12), *dead[label][:2].tolist()}
         units[label] = [(W[:, k], f"#{k}" + " off" * (k in dead[label])) for k in sorted(shown)]
     relu, lrelu = learned.values()
-    blank = ~images.any(axis=0)
-    change = np.abs(np.concatenate([relu, lrelu], axis=1)).mean(axis=1)  # of every pixel's weights
     return {
         "units": units,
         "dead": {label: len(found) for label, found in dead.items()},
         "width": relu.shape[1],
-        "blank": int(blank.sum()),
-        "faint": float(change[blank].mean() / (change.mean() or 1.0)) if blank.any() else 1.0,
         "likeness": likeness(relu, lrelu),
         "control": likeness(relu, np.roll(lrelu, 1, axis=1)),
     }

@@ -296,7 +296,7 @@ def calibration(
     """
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=(5, 3.4, 2))
-    left.plot([1e-5, 1], [1e-5, 1], color=GREY, lw=0.8, label="as often as it says")
+    left.plot([1e-6, 1], [1e-6, 1], color=GREY, lw=0.8, label="as often as it says")
     for (label, groups), colour, marker in zip(bins.items(), COLOURS, "os", strict=True):
         seen = [b for b in groups if b.wrong]
         none = [b for b in groups if not b.wrong]
@@ -307,7 +307,7 @@ def calibration(
         look: dict[str, Any] = {"fmt": marker, "ms": 5, "color": colour, "capsize": 3, "lw": 1}
         left.errorbar([b.said for b in seen], wrong, ends, label=label, **look)
     title = f"Said and real error, this run ({groups[0].images:,} images a point)"
-    left.set(title=title, xscale="log", yscale="log")
+    left.set(title=title, xscale="log", yscale="log", xlim=(1e-6, 1.5))
     left.set(xlabel="Mean of 1 − p of the answer", ylabel="Fraction misread, 95 %")
     left.legend(frameon=False, fontsize=9)
     left.grid(alpha=0.3)

@@ -31,8 +31,6 @@ FIRST = {
     "likeness": 0.7,
     "control": 0.0,
     "width": 512,
-    "blank": 67,
-    "faint": 0.1,
     "dead": {"ReLU": 8, "LReLU(0.1)": 0},
 }
 
