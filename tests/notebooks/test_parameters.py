@@ -69,7 +69,7 @@ def test_the_report_is_drawn_and_true_of_any_data_and_parameters(
     own = [line for line in text.splitlines() if line.startswith("**이 실행의 α.**")]
     assert len(own) == (alpha != DEFAULT_ALPHA[name])
     unknown = alpha not in STORED_ALPHAS[name]
-    assert ("저장된 시드 반복 실험에 없으므로" in "".join(own)) == unknown
+    assert ("시드 반복 실험에 없으므로" in "".join(own)) == unknown
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS.values())
