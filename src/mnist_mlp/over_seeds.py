@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from mnist_mlp import study
 from mnist_mlp.evaluation import mcnemar, mean_interval
@@ -55,7 +56,9 @@ def classes(groups: Groups) -> Facts:
         "explained": all({(4, 9), (7, 2), (5, 3)} <= known for known in pairs),
         "cells": confusions_that_differ(relu, lrelu),
         "changed": by_chance(study.disagreements, relu, lrelu),
-        "significant": sum(map(one_is_better, relu, lrelu)),
+        "significant": (found := sum(map(one_is_better, relu, lrelu))),
+        "by_luck": 0.05 * len(relu),
+        "unlikely": bool(stats.binomtest(found, len(relu), 0.05, "greater").pvalue < 0.05),
     }
 
 
@@ -179,7 +182,7 @@ def by_chance(
     """Compare networks of one seed with two activations, and of two seeds with one activation.
 
     ``one_seed``: the activation alone differs; ``same``: the seed alone, of which ``relu`` and
-    ``lrelu`` are the two halves.
+    ``lrelu`` are the two halves. ``beyond``: seed by seed, the first minus the mean of the second.
     """
     alike = [*combinations(relu, 2), *combinations(lrelu, 2)]
     return {
@@ -187,7 +190,19 @@ def by_chance(
         "same": mean_of(compare, alike),
         "relu": mean_of(compare, combinations(relu, 2)),
         "lrelu": mean_of(compare, combinations(lrelu, 2)),
+        "beyond": mean_interval([beyond(compare, relu, lrelu, k) for k in range(len(relu))]),
     }
+
+
+def beyond(
+    compare: Callable[[StoredRun, StoredRun], float],
+    relu: Sequence[StoredRun],
+    lrelu: Sequence[StoredRun],
+    k: int,
+) -> float:
+    """Return what the k-th seed's two networks compare to, minus each with the other seeds'."""
+    pairs = [(g[k], other) for g in (relu, lrelu) for j, other in enumerate(g) if j != k]
+    return compare(relu[k], lrelu[k]) - mean_of(compare, pairs)
 
 
 def mean_of(compare: Callable[[Any, Any], float], pairs: Iterable[tuple[Any, Any]]) -> float:

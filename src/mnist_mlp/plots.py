@@ -280,7 +280,10 @@ def seeds(
     figure, ((left, right),) = new_figure(1, 2, (11, 4.2))
     dots(left, {label: 100 * gaps for label, gaps in accuracy.items()}, looked)
     dots(right, loss, looked)
-    left.set(title="Test accuracy minus ReLU's, same seed", ylabel="Points (above 0: LReLU better)")
+    left.set(
+        title="Test accuracy minus ReLU's, same seed",
+        ylabel="Percentage points (above 0: LReLU better)",
+    )
     right.set(title="Test loss minus ReLU's, same seed", ylabel="Loss (below 0: LReLU better)")
     return figure
 
@@ -290,24 +293,21 @@ def calibration(
 ) -> Figure:
     """Draw how often a network is wrong against how often it says it may be.
 
-    ``bins[label]`` holds equally many images each; of those without an error, which have no place
-    on a log axis, the upper limit. Beside it what ``explained`` holds over stored seeds: by name,
+    ``bins[label]`` holds equally many images each; one without an error has no place on the log
+    axis. Beside it what ``explained`` holds over stored seeds: by name,
     paired differences of LReLU(0.1) to ReLU, the last one, a fraction, on an axis of its own.
     """
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=(5, 3.4, 2))
-    left.plot([1e-6, 1], [1e-6, 1], color=GREY, lw=0.8, label="as often as it says")
+    left.plot([1e-5, 1], [1e-5, 1], color=GREY, lw=0.8, label="perfect calibration")
     for (label, groups), colour, marker in zip(bins.items(), COLOURS, "os", strict=True):
         seen = [b for b in groups if b.wrong]
-        none = [b for b in groups if not b.wrong]
-        limits: dict[str, Any] = {"color": colour, "mfc": "none", "ms": 5, "alpha": 0.7}
-        left.plot([b.said for b in none], [b.high for b in none], "v", **limits)
         wrong = np.array([b.wrong for b in seen])
         ends = [wrong - [b.low for b in seen], [b.high for b in seen] - wrong]
         look: dict[str, Any] = {"fmt": marker, "ms": 5, "color": colour, "capsize": 3, "lw": 1}
         left.errorbar([b.said for b in seen], wrong, ends, label=label, **look)
-    title = f"Said and real error, this run ({groups[0].images:,} images a point)"
-    left.set(title=title, xscale="log", yscale="log", xlim=(1e-6, 1.5))
+    title = f"Predicted and actual error, this run ({groups[0].images:,} images a point)"
+    left.set(title=title, xscale="log", yscale="log")
     left.set(xlabel="Mean of 1 − p of the answer", ylabel="Fraction misread, 95 %")
     left.legend(frameon=False, fontsize=9)
     left.grid(alpha=0.3)
@@ -315,7 +315,7 @@ def calibration(
     dots(middle, {name: explained[name] for name in losses})
     dots(right, {error: 100 * explained[error]})
     middle.set(title="LReLU(0.1) minus ReLU, same seed", ylabel="Test loss (below 0: less)")
-    right.set(title="ECE, the same", ylabel="Points (below 0: less)")
+    right.set(title="ECE difference", ylabel="Percentage points (below 0: less)")
     return figure
 
 
@@ -329,18 +329,22 @@ def recipe_steps(gains: Mapping[str, NDArray[np.float64]]) -> Figure:
 
 
 def stress(settings: Mapping[str, Mapping[str, Mapping[str, Any]]], majority: float) -> Figure:
-    """Draw the validation accuracy of every run in every setting; a cross is one that diverged.
+    """Draw the validation accuracy of every run in every setting; x and +: diverged.
 
     ``settings[setting][label]``: see ``experiments.stress``. The line is at the largest class.
     """
     figure, axes = new_figure(1, 1, (11, 4))
     ax, last = axes[0, 0], len(settings) - 1
     markers = {"ReLU": "o", "LReLU(0.1)": "^", "LReLU(0.3)": "s"}
+    lost = {"ReLU": "x", "LReLU(0.1)": "x", "LReLU(0.3)": "+"}
     for place, groups in enumerate(settings.values()):
         for shift, (label, ends) in zip((-0.25, 0, 0.25), groups.items(), strict=True):
-            for values, marker in ((100 * ends["accuracies"], markers[label]), (ends["lost"], "x")):
+            for values, marker in (
+                (100 * ends["accuracies"], markers[label]),
+                (ends["lost"], lost[label]),
+            ):
                 where = place + shift + 0.02 * (np.arange(len(values)) - (len(values) - 1) / 2)
-                name = label if place == last and marker != "x" else None
+                name = label if place == last and marker == markers[label] else None
                 look = {"color": style(label)["color"], "ms": 6, "alpha": 0.8}
                 ax.plot(where, values, marker, label=name, **look)
     ax.axhline(100 * majority, color=GREY, lw=0.8, ls=":")
@@ -353,7 +357,7 @@ def stress(settings: Mapping[str, Mapping[str, Mapping[str, Any]]], majority: fl
         color=GREY,
     )
     ax.set_xticks(range(len(settings)), list(settings))
-    ax.set(title="Five epochs under stress (x: diverged)", ylabel="Validation accuracy (%)")
+    ax.set(title="Five epochs under stress (x and +: diverged)", ylabel="Validation accuracy (%)")
     ax.set(ylim=(-6, 103), xlim=(-0.55, last + 0.55))
     ax.grid(axis="y", alpha=0.3)
     ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))

@@ -20,6 +20,8 @@ def test_what_the_activation_changes_is_held_against_what_the_seed_changes() -> 
     assert found["one_seed"] == pytest.approx((1 + 3 + 1) / 3)
     assert found["same"] == pytest.approx((1 + 1 + 2 + 2 + 2 + 2) / 6)  # ReLU's pairs, LReLU's
     assert (found["relu"], found["lrelu"]) == (pytest.approx(4 / 3), 2)  # halves of "same"
+    # Seed by seed: 1, 3, 1 against the means of ReLU's (1, 1; 1, 2; 1, 2) and LReLU's (2, 2) pairs.
+    assert found["beyond"].mean == pytest.approx((1 - 1.5 + 3 - 1.75 + 1 - 1.75) / 3)
 
 
 @pytest.mark.parametrize("field", ["history", "top3"])

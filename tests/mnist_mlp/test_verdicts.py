@@ -46,6 +46,7 @@ def test_claims_compare_classes_best_images_and_the_time_of_settling() -> None:
     assert found["shown_classes"] == [4]
     assert (found["lowest"], found["gap"], found["within"]) == (pytest.approx(0.9), 0, 10)
     # Of three images: the seed's own and 20, or 20 and 21 (22).
+    assert found["shared"].pop("beyond").mean == 0
     assert found["shared"] == {"one_seed": 20, "same": 20, "relu": 20, "lrelu": 20}
     assert found["settled"] == {"ReLU": 3, "LReLU": 2}
     assert found["settled_later"].mean == -1
