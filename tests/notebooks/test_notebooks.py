@@ -92,5 +92,5 @@ def test_a_run_on_the_digits_says_so_everywhere(kind: str, executed: Execution) 
     assert side.results["n_test"] == len(load("sklearn-digits").test.labels)
     curve = side.results["runs"]["ReLU"]["history"]["train_loss"]
     assert len(curve) == 1 + PARAMETERS["EPOCHS"]
-    assert "데이터는 sklearn-digits이고" in said(side.nb)
+    assert "데이터는 sklearn-digits이다" in said(side.nb)
     assert "비교할 값이 없다" in said(side.nb)
