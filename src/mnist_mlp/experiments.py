@@ -99,27 +99,12 @@ def speed(runs: Sequence[StoredRun]) -> Facts:
     A run that never reaches ``GOAL`` counts as later than every other; seeds are compared one by
     one, by rank (sign test).
     """
-    grid = {label: study.by_label(runs, "numpy", r) for label, r in study.RATES.items()}
-    means = {
-        label: {lr: v.mean() for lr, v in measure(by_rate, final_accuracy).items()}
-        for label, by_rate in grid.items()
-    }
-    arrivals = {label: measure(by_rate, epochs_to_goal) for label, by_rate in grid.items()}
     groups = study.by_label(runs, "numpy", study.PACED)
     epochs = measure(groups, epochs_to_goal)
-    return {
+    return learning_rates(runs) | {
         "groups": groups,
         "n": len(groups["ReLU"]),
         "goal": GOAL,
-        "rates": means,
-        "best": {label: best_rate(by_rate) for label, by_rate in means.items()},
-        "arrivals": arrivals,
-        "fastest": {
-            label: min(by_rate, key=lambda lr: float(by_rate[lr].mean()))
-            for label, by_rate in arrivals.items()
-        },
-        "grid_seeds": len(study.SEARCH_SEEDS),
-        "shared_rate": f"{study.CHOSEN.lr:g}",
         "curves": {
             label: np.array([kept(run, "history").validation_accuracy for run in group])
             for label, group in groups.items()
@@ -136,6 +121,27 @@ def speed(runs: Sequence[StoredRun]) -> Facts:
         "test": measure(groups, "test_accuracy"),
         "accuracy": intervals(differences(groups, "test_accuracy")),
         "mild": intervals(differences(all_seeds(runs, "numpy"), "test_accuracy"))["LReLU(0.1)"],
+    }
+
+
+def learning_rates(runs: Sequence[StoredRun]) -> Facts:
+    """Return what each activation comes to at every learning rate of its grid, and how fast."""
+    grid = {label: study.by_label(runs, "numpy", r) for label, r in study.RATES.items()}
+    means = {
+        label: {lr: v.mean() for lr, v in measure(by_rate, final_accuracy).items()}
+        for label, by_rate in grid.items()
+    }
+    arrivals = {label: measure(by_rate, epochs_to_goal) for label, by_rate in grid.items()}
+    return {
+        "rates": means,
+        "best": {label: best_rate(by_rate) for label, by_rate in means.items()},
+        "arrivals": arrivals,
+        "fastest": {
+            label: min(by_rate, key=lambda lr: float(by_rate[lr].mean()))
+            for label, by_rate in arrivals.items()
+        },
+        "grid_seeds": len(study.SEARCH_SEEDS),
+        "shared_rate": f"{study.CHOSEN.lr:g}",
     }
 
 
