@@ -1,7 +1,7 @@
 """Results that nobody trained, for tests of what is said and drawn about results."""
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -84,6 +84,13 @@ def stored_run(task: Task) -> StoredRun:
         loss_right=0.006,
         loss_wrong=3.0,
     )
+
+
+def runs_with(**fields: Sequence[Any]) -> list[StoredRun]:
+    """Return stored runs with these values, one a run: ``runs_with(seed=[0, 1])``."""
+    rows = [dict(zip(fields, values, strict=True)) for values in zip(*fields.values(), strict=True)]
+    one = stored_run(Task("numpy", CHOSEN, 0))
+    return [replace(one, **row) for row in rows]
 
 
 def curves(first: float, last: float, recipe: Recipe) -> History:

@@ -9,19 +9,15 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
-def normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def test_every_dependency_is_among_the_constraints() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     wanted += [line for extra in project["optional-dependencies"].values() for line in extra]
-    names = {normal(match[0]) for line in wanted if (match := re.match(r"[A-Za-z0-9._-]+", line))}
+    names = {match[0].lower() for line in wanted if (match := re.match(r"[A-Za-z0-9-]+", line))}
     constraints = (ROOT / "constraints.txt").read_text(encoding="utf-8")
-    pinned = {normal(name) for name in re.findall(r"^([\w.-]+)==\S+$", constraints, re.MULTILINE)}
+    pinned = re.findall(r"^([\w.-]+)==\S+$", constraints, re.MULTILINE)
     assert len(names) > 20
-    assert names <= pinned
+    assert names <= {re.sub(r"[-_.]+", "-", name).lower() for name in pinned}
 
 
 def test_mypy_is_clean() -> None:  # a test, so that it runs beside the others
@@ -33,10 +29,8 @@ def test_mypy_is_clean() -> None:  # a test, so that it runs beside the others
 def test_pip_never_chooses_pytorch_from_pypi() -> None:
     """There the one for Linux comes with gigabytes of CUDA: ``make`` asks another index for it."""
     assert not re.findall(r"^torch", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
-    makefile = (ROOT / "Makefile").read_text()
-    (command,) = re.findall(r"^\t@\$\(PIP\) (.*) torch ", makefile, re.MULTILINE)
-    assert command == "--no-deps --index-url $(TORCH_INDEX)"
-    before, after = makefile.split(command)
+    command = "--no-deps --index-url $(TORCH_INDEX) torch "
+    before, after = (ROOT / "Makefile").read_text().split(command)
     assert "torch]" not in before
     assert "torch]" in after
 

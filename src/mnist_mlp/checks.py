@@ -3,15 +3,14 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnist_mlp.data import Split
 from mnist_mlp.draws import minibatches, random_stream
-from mnist_mlp.layers import Array, Dropout, Sigmoid
+from mnist_mlp.layers import Array, Dropout
 from mnist_mlp.recipe import Recipe
 from mnist_mlp.scratch import MLP, ActivationLayer, Trainer
 
@@ -103,17 +102,6 @@ def compare_entries(
     return GradientError(name, len(numeric), at_kink, error if numeric else math.inf)
 
 
-class Twin(Protocol):
-    """What is compared of ``scratch.Trainer`` and ``framework.Trainer``."""
-
-    @property
-    def parameters(self) -> dict[str, NDArray[Any]]:
-        """All parameters by name: W1, W2, W3, b1, b2, b3."""
-
-    def step(self, images: Any, labels: Any, lr: float) -> Any:
-        """Learn from one minibatch; return its loss before the step."""
-
-
 @dataclass
 class Agreement:
     """Differences of two trainers, one entry a step."""
@@ -125,22 +113,21 @@ class Agreement:
 
 
 def compare_steps(
-    ours: Twin,
-    theirs: Twin,
+    ours: Trainer,
+    theirs: Any,
     split: Split,
     recipe: Recipe,
     seed: int,
     dtype: Any,
-    steps: int | None = None,
     on_step: Callable[[], None] = lambda: None,
 ) -> Agreement:
-    """Give two trainers the minibatches of the first epoch (or ``steps`` of them) and compare.
+    """Give our trainer and PyTorch's (framework.Trainer) the minibatches of the first epoch.
 
     ``on_step`` is called before each one, and may raise to end the comparison.
     """
     batches = minibatches(random_stream(seed, "order"), len(split.labels), recipe.batch_size)
     agreement = Agreement()
-    for batch in islice(batches, steps):
+    for batch in batches:
         on_step()
         x, labels = split.images[batch].astype(dtype), split.labels[batch]
         losses = [float(twin.step(x, labels, recipe.lr_at(0))) for twin in (ours, theirs)]
@@ -152,41 +139,30 @@ def compare_steps(
     return agreement
 
 
-@dataclass(frozen=True)
-class GradientFlow:
-    """What reaches the hidden layers, first to last; z is what goes into a layer's activation."""
+def gradient_flow(
+    model: MLP, images: NDArray[Any], labels: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the root mean square of dL/dz by hidden layer, over images and units, no dropout.
 
-    gradient: NDArray[np.float64]
-    """Root mean square of dL/dz over images and units."""
-    active: NDArray[np.float64]
-    """Fraction of images and units with z > 0."""
-    saturated: NDArray[np.float64]
-    """Fraction of images and units where the derivative is below 5 % of its maximum."""
-
-
-def gradient_flow(model: MLP, images: NDArray[Any], labels: NDArray[np.int64]) -> GradientFlow:
-    """Send images forward and back, without dropout, and measure at every activation."""
+    z is what goes into a layer's activation.
+    """
     layers = [layer for layer in model.layers if not isinstance(layer, Dropout)]
-    inputs, x = [], images
+    x = images
     for layer in layers:
-        inputs.append(x)
         x = layer.forward(x)
     model.loss.forward(x, labels)
     grad = model.loss.backward()
-    rows = []
-    for layer, z in zip(reversed(layers), reversed(inputs), strict=True):
+    sizes = []
+    for layer in reversed(layers):
         grad = layer.backward(grad)
         if isinstance(layer, ActivationLayer):
-            derivative = layer.backward(np.ones_like(z))
-            steepest = 0.25 if isinstance(layer, Sigmoid) else 1.0
-            rms = np.sqrt(np.mean(np.square(grad, dtype=np.float64)))
-            rows.append((rms, np.mean(z > 0), np.mean(derivative < 0.05 * steepest)))
-    return GradientFlow(*np.array(rows[::-1]).T)
+            sizes.append(np.sqrt(np.mean(np.square(grad, dtype=np.float64))))
+    return np.array(sizes[::-1])
 
 
 def flow_over_an_epoch(
     recipe: Recipe, split: Split, seed: int
-) -> tuple[GradientFlow, GradientFlow]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the gradient flow of the first 1,000 images before and after an epoch of training."""
     trainer = Trainer(recipe, seed)
     probe = split.images[:1000], split.labels[:1000]

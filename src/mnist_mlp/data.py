@@ -15,10 +15,9 @@ import stat
 import struct
 import zlib
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +33,6 @@ NAMES = tuple(GZ_SHA256)
 ORDER = "train-images, train-labels, t10k-images, t10k-labels"
 # Below each place: torchvision's two, what an unpacked archive makes (Kaggle's is archive.zip).
 FOLDERS = ("", "MNIST/raw", "raw", "MNIST", "mnist", "archive")
-SPELLINGS = ("{0}.gz", "{0}", "{1}.gz", "{1}")  # {0} train-images-idx3-ubyte, {1} with .idx3
 SIMILAR = r"(train|t10k|test).*(images|labels)|mnist.*\.(csv|gz|mat|npz|pkl|zip)$"
 MAX_COUNT = 100_000  # items in one file, so that no header can ask for unbounded memory
 ARRAY_SHA256 = {  # of the decoded bytes after the header: the same for gzipped and plain files
@@ -79,23 +77,13 @@ class Dataset:
 def load(name: str = "mnist", file_path: Sequence[StrPath] | None = None, seed: int = 0) -> Dataset:
     """Load a dataset; 20 % of its training part, stratified by class, become the validation split.
 
-    Parameters
-    ----------
-    name : "mnist", or "sklearn-digits" for the embedded digits at once.
-    file_path : four paths: train-images, train-labels, t10k-images, t10k-labels.
-    seed : decides which images are for validation, and nothing else.
-
-    Returns
-    -------
-    Dataset; each split keeps the order of its file. MNIST: 48,000 / 12,000 / 10,000 images. Its
-    name is "mnist" only if the decoded bytes are MNIST's, else "idx-files", for well-formed files.
-
-    Raises
-    ------
-    DatasetError
-        If the name is unknown, the seed no whole number or out of range, or files that the user
-        supplied are missing, damaged, swapped or do not fit together. A failed download raises
-        nothing: a banner says why there are digits.
+    ``name`` is "mnist", or "sklearn-digits" for the embedded digits at once. ``file_path`` has four
+    paths: train-images, train-labels, t10k-images, t10k-labels. ``seed`` decides which images are
+    for validation, and nothing else; each split keeps the order of its file (MNIST: 48,000, 12,000
+    and 10,000 images). Only MNIST's own bytes are named "mnist"; other well-formed files are
+    "idx-files". Raises ``DatasetError`` if an argument has no meaning, or files that the user
+    supplied are missing, damaged, swapped or do not fit together. A failed download raises nothing:
+    a banner says why there are digits.
     """
     if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
         raise DatasetError(f"The seed is {seed!r}. Use a whole number from 0 to 4,294,967,295.")
@@ -105,22 +93,8 @@ def load(name: str = "mnist", file_path: Sequence[StrPath] | None = None, seed: 
         if file_path is not None:
             raise DatasetError("'sklearn-digits' reads no files. Use 'mnist', or no file_path.")
         return _digits(seed)
-    paths, similar = _find() if file_path is None else (_given(file_path), [])
-    paths = paths or _downloaded(similar)
+    paths = _find() if file_path is None else _given(file_path)
     return _from_files(paths, seed) if paths else _digits(seed)
-
-
-def _downloaded(similar: list[str]) -> list[Path]:
-    """Return the four files of the cache or a mirror; or none, and say why there are digits."""
-    paths, reasons = download()
-    names = f"네 파일이 없음 (이름이 비슷하지만 쓰지 않은 것: {', '.join(similar)})"
-    here = f"data/ 폴더와 현재 폴더: {names if similar else '파일이 없음'}"
-    if paths and similar:
-        print(f"알림: {here}. 내려받은 MNIST를 사용합니다.")
-    if not paths:
-        lines = "\n".join(f"  - {reason}" for reason in [here, *reasons])
-        print(BANNER.format(reasons=lines, files="\n".join(f"  {name}.gz" for name in NAMES)))
-    return paths
 
 
 def _given(file_path: Sequence[StrPath]) -> list[Path]:
@@ -134,55 +108,65 @@ def _given(file_path: Sequence[StrPath]) -> list[Path]:
     return paths
 
 
-def _find() -> tuple[list[Path], list[str]]:
-    """Return the four files of the first place that has them; or none, and what looks like one."""
-    if chosen := os.environ.get("MNIST_DIR"):
-        place = Path(os.path.expanduser(chosen))
-        if paths := _in_place(place):
-            return paths, []
+def _find() -> list[Path]:
+    """Return the four files of the first place that has them; or none, having said why."""
+    chosen = os.environ.get("MNIST_DIR")
+    usual = [Path(__file__).parents[2] / "data", Path("data"), Path()]
+    places = [Path(os.path.expanduser(chosen))] if chosen else usual
+    folders = [place / below for place in places for below in FOLDERS]
+    for folder in folders:
+        if paths := _in_folder(folder):
+            return paths
+    similar = [path for folder in folders for path in _matching(folder, SIMILAR)]
+    if chosen:
+        where = f"MNIST_DIR={chosen} ({places[0].absolute()})"
         raise DatasetError(
-            f"MNIST_DIR={chosen} ({place.absolute()}) is no folder with {ORDER}"
-            f"{_named(_similar(place))}. Correct it or unset it."
+            f"{where} is no folder with {ORDER}{_named(similar)}. Correct or unset it."
         )
-    places = (Path(__file__).parents[2] / "data", Path("data"), Path())
-    for place in places:
-        if paths := _in_place(place):
-            return paths, []
+    return _downloaded(similar)
+
+
+def _downloaded(similar: list[Path]) -> list[Path]:
+    """Return the four files of the cache or a mirror; or none, and say why there are digits."""
+    paths, reasons = download()
     # The folder's name alone: outputs shall not depend on where the repository lies.
-    names = [f"{path.parent.name}/{path.name}" for place in places for path in _similar(place)]
-    return [], [name.lstrip("/") for name in dict.fromkeys(names)]
+    names = dict.fromkeys(f"{path.parent.name}/{path.name}".lstrip("/") for path in similar)
+    unused = f"네 파일이 없음 (이름이 비슷하지만 쓰지 않은 것: {', '.join(names)})"
+    here = f"data/ 폴더와 현재 폴더: {unused if similar else '파일이 없음'}"
+    if paths and similar:
+        print(f"알림: {here}. 내려받은 MNIST를 사용합니다.")
+    if not paths:
+        lines = "\n".join(f"  - {reason}" for reason in [here, *reasons])
+        print(BANNER.format(reasons=lines, files="\n".join(f"  {name}.gz" for name in NAMES)))
+    return paths
 
 
-def _in_place(place: Path) -> list[Path]:
-    """Return the four files in `place` or a folder below it, or none; only some is an error."""
-    for folder in (place / below for below in FOLDERS):
-        candidates = {name: _in_folder(folder, name) for name in NAMES}
-        found = [path for path in candidates.values() if path]
-        if found and len(found) < len(NAMES):
-            missing = ", ".join(f"{name}.gz" for name in NAMES if not candidates[name])
-            others = [path for path in _similar(folder) if path not in found]
-            raise DatasetError(
-                f"{folder.absolute()} has {found[0].name} but lacks {missing}{_named(others)}. "
-                "Add what is missing, or take the others away."
-            )
-        if found:
-            return found
-    return []
+def _in_folder(folder: Path) -> list[Path]:
+    """Return the four files in a folder, or none; only some is an error."""
+    candidates = {name: _spelled(folder, name) for name in NAMES}
+    found = [path for path in candidates.values() if path]
+    if found and len(found) < len(NAMES):
+        missing = ", ".join(f"{name}.gz" for name in NAMES if not candidates[name])
+        others = [path for path in _matching(folder, SIMILAR) if path not in found]
+        raise DatasetError(
+            f"{folder.absolute()} has {found[0].name} but lacks {missing}{_named(others)}. "
+            "Add what is missing, or take the others away."
+        )
+    return found
 
 
-def _in_folder(folder: Path, name: str) -> Path | None:
+def _spelled(folder: Path, name: str) -> Path | None:
     """Return the file `name` in `folder`, or in a folder of its name; None if there is none.
 
     Under another name ("... (1).gz", a browser's second download) it counts if it is MNIST's.
     """
-    spellings = [form.format(name, name.replace("-idx", ".idx")) for form in SPELLINGS]
-    nested = [f"{outer}/{inner}" for outer in spellings for inner in spellings]
-    for path in (folder / spelling for spelling in (*spellings, *nested)):
-        # lexists: a broken link was put there on purpose too; read_idx says what is wrong with it.
-        if os.path.lexists(path) and not os.path.isdir(path):
-            return path
-    others = _matching(folder, name.replace("-", "."))
-    return next((path for path in others if _is_mnist(path, name)), None)
+    spelled = rf"^{name.replace('-idx', '[-.]idx')}(\.gz)?$"
+    outer = _matching(folder, spelled)
+    inner = [path for below in outer for path in _matching(below, spelled)]
+    # A broken link is no folder: it was put there on purpose, and read_idx says what is wrong.
+    files = [path for path in outer + inner if not path.is_dir()]
+    mnists = (path for path in _matching(folder, name.replace("-", ".")) if _is_mnist(path, name))
+    return files[0] if files else next(mnists, None)
 
 
 def _is_mnist(path: Path, name: str) -> bool:
@@ -192,13 +176,10 @@ def _is_mnist(path: Path, name: str) -> bool:
         return False
 
 
-def _similar(place: Path) -> list[Path]:
-    """Return what could be meant for one of the files, in `place` and the folders below it."""
-    return [path for below in FOLDERS for path in _matching(place / below, SIMILAR)]
-
-
 def _matching(folder: Path, pattern: str) -> list[Path]:
-    return [path for path in sorted(folder.glob("*")) if re.search(pattern, path.name, re.I)]
+    """Return what is in a folder and has such a name, gzipped ones first."""
+    paths = sorted(folder.glob("*"), key=lambda path: (path.suffix != ".gz", path.name))
+    return [path for path in paths if re.search(pattern, path.name, re.I)]
 
 
 def _named(similar: list[Path]) -> str:
@@ -208,15 +189,9 @@ def _named(similar: list[Path]) -> str:
 def read_idx(path: StrPath) -> npt.NDArray[np.uint8]:
     """Decode one IDX file of unsigned bytes, gzipped or plain (by its first bytes, not its name).
 
-    Returns
-    -------
-    uint8, read-only: images of shape (N, 28, 28) or labels of shape (N,), 0 < N <= MAX_COUNT.
-
-    Raises
-    ------
-    DatasetError
-        If the file cannot be read, is damaged, or is not exactly as long as its header says.
-        At most one byte beyond that length is ever unpacked.
+    Returns uint8, read-only: images (N, 28, 28) or labels (N,), 0 < N <= MAX_COUNT. Raises
+    ``DatasetError`` if the file cannot be read, is damaged, or is not exactly as long as its header
+    says; at most one byte beyond that length is ever unpacked.
     """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # to open a FIFO would be to wait for ever
@@ -224,8 +199,7 @@ def read_idx(path: StrPath) -> npt.NDArray[np.uint8]:
         with open(path, "rb") as raw:
             gzipped = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
-            with gzip.open(raw) if gzipped else nullcontext(raw) as stream:
-                return _decode(path, cast(IO[bytes], stream))
+            return _decode(path, gzip.open(raw) if gzipped else raw)
     except (EOFError, zlib.error, struct.error, gzip.BadGzipFile):
         raise _damaged(path, "is damaged or incomplete") from None
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
@@ -237,7 +211,7 @@ def _damaged(path: StrPath, what: str) -> DatasetError:
     return DatasetError(f"{path} {what}. Delete it and download it again.")
 
 
-def _decode(path: StrPath, stream: IO[bytes]) -> npt.NDArray[np.uint8]:
+def _decode(path: StrPath, stream: Any) -> npt.NDArray[np.uint8]:
     magic = stream.read(4)
     if magic not in (b"\0\0\x08\x01", b"\0\0\x08\x03"):  # two zeros, type uint8, 1 or 3 dimensions
         what = f"begins with {magic!r}" if magic else "is empty"
@@ -264,16 +238,16 @@ def _from_files(paths: list[Path], seed: int) -> Dataset:
     arrays = [read_idx(path) for path in paths]
     digests = [_sha256(array) for array in arrays]
     _check_places(paths, arrays, digests)
-    _check_pairs(paths, arrays)
+    for i in (0, 2):
+        _check_pair(paths[i], paths[i + 1], arrays[i], arrays[i + 1])
     images, labels, test_images, test_labels = arrays
     try:
-        train, validation = _split_indices(labels, seed)
+        parts = [_take(images, labels, part, 255) for part in _split_indices(labels, seed)]
     except ValueError as error:
         raise DatasetError(f"{paths[1]} cannot be split 80/20 by class: {error}") from None
     name = "mnist" if digests == list(ARRAY_SHA256.values()) else "idx-files"
     if name != "mnist":
         print("알림: 형식은 맞지만 MNIST가 아닌 파일입니다. 이름은 'idx-files'로 합니다.")
-    parts = [_take(images, labels, part, 255) for part in (train, validation)]
     parts.append(_take(test_images, test_labels, slice(None), 255))
     return Dataset(name, *parts)
 
@@ -283,24 +257,23 @@ def _check_places(paths: list[Path], arrays: list[Array], digests: list[str]) ->
     known = {digest: name for name, digest in ARRAY_SHA256.items()}
     swapped = f"The files look swapped; their order is: {ORDER}."
     for path, array, digest, name in zip(paths, arrays, digests, NAMES, strict=True):
-        kind = "images" if array.ndim == 3 else "labels"
-        if kind not in name or known.get(digest, name) != name:
-            raise DatasetError(f"{path} holds {known.get(digest, kind)}, not {name}. {swapped}")
+        held = known.get(digest, "images" if array.ndim == 3 else "labels")
+        if held not in name:
+            raise DatasetError(f"{path} holds {held}, not {name}. {swapped}")
     if len(arrays[0]) < len(arrays[2]) or digests[0] == digests[2]:
         what = f"{paths[0]} (training) is smaller than {paths[2]} (test), or the same"
         raise DatasetError(f"{what}. {swapped}")
 
 
-def _check_pairs(paths: list[Path], arrays: list[Array]) -> None:
+def _check_pair(of_images: Path, of_labels: Path, images: Array, labels: Array) -> None:
     """Raise DatasetError if labels are not 0 to 9, one for each image, or nothing is to be seen."""
-    for i in (0, 2):
-        if not arrays[i].any():
-            raise DatasetError(f"{paths[i]} holds only black images: something went wrong with it.")
-        if len(arrays[i]) != len(arrays[i + 1]):
-            counts = f"{len(arrays[i]):,} images but {len(arrays[i + 1]):,} labels"
-            raise DatasetError(f"{paths[i]} and {paths[i + 1]} hold {counts}. Use two that match.")
-        if (largest := arrays[i + 1].max()) > 9:
-            raise DatasetError(f"{paths[i + 1]} holds the label {largest}. Use labels from 0 to 9.")
+    if not images.any():
+        raise DatasetError(f"{of_images} holds only black images: something went wrong with it.")
+    if len(images) != len(labels):
+        counts = f"{len(images):,} images but {len(labels):,} labels"
+        raise DatasetError(f"{of_images} and {of_labels} hold {counts}. Use two that match.")
+    if labels.max() > 9:
+        raise DatasetError(f"{of_labels} holds the label {labels.max()}. Use labels from 0 to 9.")
 
 
 def _digits(seed: int) -> Dataset:

@@ -10,6 +10,10 @@ import threading
 from concurrent.futures import Future
 from pathlib import Path
 
+import pooch
+import requests
+import urllib3
+
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/ "
     "https://storage.googleapis.com/cvdf-datasets/mnist/ "
@@ -27,16 +31,11 @@ DEADLINE = 120.0  # seconds for one file in all
 
 
 def download() -> tuple[list[Path], list[str]]:
-    """Return the four verified files of the cache, downloading what it lacks.
+    """Return the four verified files of the cache, downloading what it lacks, and the failures.
 
-    Returns
-    -------
-    paths : the files in the order of ``GZ_SHA256``; none if one of them could not be had.
-    reasons : Korean, one a failed attempt; a mirror that answers too late is not asked again.
+    The files are in the order of ``GZ_SHA256``, and none if one of them could not be had; then the
+    second list says why, a Korean reason for each failed attempt.
     """
-    import pooch
-    import requests
-
     pooch.get_logger().setLevel("ERROR")  # it tells a first run from a second; outputs must not
     cache = os.environ.get("MNIST_CACHE") or default_cache()
     mirrors = (os.environ.get("MNIST_MIRRORS") or MIRRORS).split()
@@ -53,8 +52,9 @@ def download() -> tuple[list[Path], list[str]]:
             except (requests.ConnectionError, TimeoutError, requests.Timeout):
                 reasons.append(f"{url}: 연결되지 않거나 응답이 끊김")
                 mirrors.remove(mirror)  # it shall not cost a wait for each file
-            except requests.RequestException as error:
-                status = getattr(error.response, "status_code", type(error).__name__)
+            except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+                response = getattr(error, "response", None)
+                status = getattr(response, "status_code", type(error).__name__)
                 reasons.append(f"{url}: 받을 수 없음 ({status})")
             except ValueError:
                 reasons.append(f"{url}: MNIST 파일이 아닌 내용을 보냄")
@@ -68,8 +68,6 @@ def download() -> tuple[list[Path], list[str]]:
 
 def default_cache() -> Path:
     """Return the user's cache folder; a temporary one for a user without a home."""
-    import pooch
-
     if os.path.isabs(os.path.expanduser("~")):
         return Path(pooch.os_cache("mnist-mlp"))
     # os_cache would fail or, in older versions, make a folder called "~".
@@ -95,20 +93,13 @@ def fetch(url: str, output_file: str, _pooch: object) -> None:
 
 
 def get(url: str) -> bytes:
-    """Return what is at `url`; raise OSError (all of requests' errors are) or ValueError."""
-    import requests
-
+    """Return what is at `url`; raise an error of requests or urllib3, or ValueError."""
     content = bytearray()
     identity = {"Accept-Encoding": "identity"}  # the .gz itself, not unpacked on the way
-    try:
-        with requests.get(url, stream=True, timeout=TIMEOUT, headers=identity) as response:
-            response.raise_for_status()
-            for chunk in response.iter_content(1 << 16):
-                content.extend(chunk)
-                if len(content) > MAX_SIZE:
-                    raise ValueError(f"{url} is longer than any MNIST file")
-    except (OSError, ValueError):
-        raise
-    except Exception as error:  # urllib3's own, on a redirect with a damaged body
-        raise requests.RequestException(error) from error
+    with requests.get(url, stream=True, timeout=TIMEOUT, headers=identity) as response:
+        response.raise_for_status()
+        for chunk in response.iter_content(1 << 16):
+            content.extend(chunk)
+            if len(content) > MAX_SIZE:
+                raise ValueError(f"{url} is longer than any MNIST file")
     return bytes(content)

@@ -144,12 +144,15 @@ class Bin:
     high: float
 
 
-def reliability(logits: NDArray[Any], labels: NDArray[np.int64], bins: int = 20) -> list[Bin]:
-    """Sort the images by confidence into bins of equally many; the surest come last."""
+def reliability(
+    logits: NDArray[Any], labels: NDArray[np.int64], bins: int = 8, part: float = 0.2
+) -> list[Bin]:
+    """Sort the least sure part of the images into bins of equally many; the surest come last."""
     predicted = logits.argmax(axis=1)
     log_p = log_probabilities(logits)[np.arange(len(labels)), predicted]
     doubt, wrong = -np.expm1(log_p), predicted != labels
-    groups = np.array_split(np.argsort(log_p, kind="stable"), bins)
+    least_sure = np.argsort(log_p, kind="stable")[: math.ceil(part * len(labels))]
+    groups = np.array_split(least_sure, bins)
     found = []
     for group in (group for group in groups if len(group)):
         errors = int(wrong[group].sum())
@@ -195,6 +198,11 @@ class Interval:
     n: int
     low: float
     high: float
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The interval alone."""
+        return self.low, self.high
 
     @property
     def excludes_zero(self) -> bool:

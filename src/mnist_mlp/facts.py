@@ -65,20 +65,17 @@ def gradient_flow(
 def relative_flow(recipe: Recipe, split: Split, seeds: Sequence[int]) -> Facts:
     """Return dL/dz by hidden layer relative to the last one, geometric mean over initial draws.
 
-    ``start`` and ``after`` (an epoch on ``split``) are measured, ``predicted`` is the formula. The
-    fractions are means over all layers, after.
+    ``start`` and ``after`` (an epoch on ``split``) are measured, ``predicted`` is the formula.
     """
     pairs = [flow_over_an_epoch(recipe, split, seed) for seed in seeds]
     start, after = (
-        np.exp(np.mean([np.log(flow.gradient / flow.gradient[-1]) for flow in flows], axis=0))
+        np.exp(np.mean([np.log(flow / flow[-1]) for flow in flows], axis=0))
         for flows in zip(*pairs, strict=True)
     )
     return {
         "start": start,
         "after": after,
         "predicted": predicted_flow(recipe),
-        "active": float(np.mean([flow.active for _, flow in pairs])),
-        "saturated": float(np.mean([flow.saturated for _, flow in pairs])),
     }
 
 
@@ -151,16 +148,18 @@ def first_layer(
 ) -> Facts:
     """Return units of two first layers ``{label: (W, b, W before training)}``.
 
-    ``units``: the first twelve and up to two dead ones, on no image of which the input becomes
-    positive. ``likeness``: the mean correlation of what the same unit learned in both networks, the
-    change of its weights; ``control``: that of neighbouring units.
+    ``units``: the first twelve and up to two dead ones, whose input is positive on no image.
+    ``likeness``: the mean correlation of what the same unit learned in both networks, the change of
+    its weights but for what is proportional to the first ones; ``control``: that of neighbours.
     """
     units, dead, learned = {}, {}, {}
     for label, (W, b, before) in layers.items():
-        learned[label] = W - before
+        change = W - before
+        # What L2 takes from every weight in proportion would be alike in any two networks.
+        learned[label] = change - before * ((change * before).sum(0) / (before**2).sum(0))
         dead[label] = np.flatnonzero((images @ W + b).max(axis=0) <= 0)
         shown = {*range(12), *dead[label][:2].tolist()}
-        units[label] = [(W[:, k], f"#{k}" + " dead" * (k in dead[label])) for k in sorted(shown)]
+        units[label] = [(W[:, k], f"#{k}" + " off" * (k in dead[label])) for k in sorted(shown)]
     relu, lrelu = learned.values()
     return {
         "units": units,
@@ -186,6 +185,10 @@ def calibration(relu: Result, lrelu: Result) -> Facts:
         "bins": {r.label: reliability(r.run.logits, r.labels) for r in both.values()},
         "ece": {
             name: expected_calibration_error(r.run.logits, r.labels) for name, r in both.items()
+        },
+        "overconfident": {
+            name: sum(b.low > b.said for b in reliability(r.run.logits, r.labels))
+            for name, r in both.items()
         },
         "dearest": {name: loss_of_errors(r) for name, r in both.items() if not r.correct.all()},
     }

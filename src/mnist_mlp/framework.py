@@ -151,18 +151,7 @@ class Trainer:
 
 
 def fit(dataset: Dataset, recipe: Recipe, seed: int = 0, on_epoch: OnEpoch | None = None) -> Run:
-    """Train on ``dataset.train`` and return the finished run; the twin of ``scratch.fit``.
-
-    Parameters
-    ----------
-    on_epoch : called with the number of finished epochs and the history, before the first epoch
-        and after each one.
-
-    Raises
-    ------
-    DivergedError
-        If a loss becomes infinite or undefined; it carries the history so far.
-    """
+    """Train on ``dataset.train`` and return the finished run; arguments as of ``scratch.fit``."""
     trainer = Trainer(recipe, seed)
     train, validation = (
         TensorSplit(s, trainer.device) for s in (dataset.train, dataset.validation)

@@ -76,7 +76,7 @@ def save(name: str, content: bytes) -> None:
     """Write a file to the output folder, whole or not at all; if it can't be, say so and go on."""
     chosen = os.environ.get(OUTPUT_VARIABLE)
     folder = Path(os.path.expanduser(chosen) if chosen else Path(__file__).parents[2] / "figures")
-    temporary = folder / f".{name}.tmp"
+    temporary = folder / f".{name}.{os.getpid()}.tmp"  # its own: two runs may save at once
     try:
         folder.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(content)
@@ -188,9 +188,8 @@ def publish(implementation: str, dataset: Dataset, relu: Result, lrelu: Result, 
     }
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1)
     save(f"{name}.json", text.encode() + b"\n")
-    networks = weights.to_bytes(
-        implementation, dataset.name, {"ReLU": relu.run, "LReLU": lrelu.run}
-    )
+    runs = {"ReLU": relu.run, "LReLU": lrelu.run}
+    networks = weights.to_bytes(implementation, dataset.name, runs)
     save(f"{name.replace('results', 'weights')}.npz", networks)
     put({"application/json": content, "text/plain": f"{name}: ReLU, LReLU"})
 
@@ -209,11 +208,7 @@ def plain(result: Result) -> dict[str, Any]:
         "confusion_matrix": result.confusion.tolist(),
         "top3": {
             str(digit): [
-                {
-                    "index": image.index,
-                    "probability": image.probability,
-                    "log_probability": image.log_probability,
-                }
+                {name: getattr(image, name) for name in ("index", "probability", "log_probability")}
                 for image in best
             ]
             for digit, best in enumerate(result.top3)

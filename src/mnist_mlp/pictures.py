@@ -67,7 +67,7 @@ def samples(images: NDArray[np.float32], labels: NDArray[np.int64], title: str) 
 
 
 def top3_images(relu: Result, lrelu: Result, images: NDArray[np.float32], dataset: str) -> Figure:
-    """Draw the three best images of every class, a class a column, with 1 - p under each.
+    """Draw the three best images of every class, a class a column, with p under each.
 
     A thick green frame and "both" mark an image that is among the three best of both networks.
     """
@@ -99,7 +99,7 @@ def top3_images(relu: Result, lrelu: Result, images: NDArray[np.float32], datase
 def score_label(scored: ScoredImage, digit: int, shared: bool) -> str:
     """Return the text under an image: its probability, its number, and what is special about it."""
     if scored.shortfall < 1e-3:
-        p = f"1−p = {scored.shortfall:.1e}"
+        p = f"p = 1−{scored.shortfall:.1e}"
     else:
         p = f"p = {scored.probability:.4f}"
     notes = ["both"] * shared + [f"true {scored.label}"] * (scored.label != digit)

@@ -181,8 +181,7 @@ def learning_curves(
     """Draw the losses of both splits by epoch; below, if given, the same over stored seeds.
 
     Only the first panel shows epoch 0, before training: chance is far away from what follows.
-    ``over_seeds`` has ``n``, the number of seeds, and for "train" and "validation" the losses of
-    "ReLU" and "LReLU", arrays (seeds, epochs + 1).
+    ``over_seeds``: see ``over_seeds.curves``.
     """
     repeated = over_seeds if over_seeds and over_seeds["n"] else None
     figure, axes = new_figure(2 if repeated else 1, 2, (11, 7.6 if repeated else 4.2))
@@ -211,13 +210,13 @@ def loss_over_seeds(
 ) -> None:
     """Draw mean and range of the losses over seeds, and the mean paired differences."""
     for split, dash, dark in (("train", "--", GREEN), ("validation", "-", "black")):
-        relu, lrelu = (over_seeds[split][name][:, 1:] for name in ("ReLU", "LReLU"))
-        epochs = np.arange(1, relu.shape[1] + 1)
-        for losses, colour in ((relu, BLUE), (lrelu, VERMILION)):
+        for name, colour in zip(("ReLU", "LReLU"), COLOURS, strict=True):
+            losses = over_seeds[split][name][:, 1:]
+            epochs = np.arange(1, losses.shape[1] + 1)
             means.plot(epochs, losses.mean(axis=0), dash, color=colour)
             low, high = losses.min(axis=0), losses.max(axis=0)
             means.fill_between(epochs, low, high, color=colour, alpha=0.12, lw=0)
-        intervals = [mean_interval(gap) for gap in (lrelu - relu).T]
+        intervals = over_seeds["gaps"][split][1:]
         gaps.plot(epochs, [i.mean for i in intervals], dash, color=dark, label=split)
         low, high = [i.low for i in intervals], [i.high for i in intervals]
         gaps.fill_between(epochs, low, high, color=dark, alpha=0.15, lw=0)
@@ -281,7 +280,10 @@ def seeds(
     figure, ((left, right),) = new_figure(1, 2, (11, 4.2))
     dots(left, {label: 100 * gaps for label, gaps in accuracy.items()}, looked)
     dots(right, loss, looked)
-    left.set(title="Test accuracy minus ReLU's, same seed", ylabel="Points (above 0: LReLU better)")
+    left.set(
+        title="Test accuracy minus ReLU's, same seed",
+        ylabel="Percentage points (above 0: LReLU better)",
+    )
     right.set(title="Test loss minus ReLU's, same seed", ylabel="Loss (below 0: LReLU better)")
     return figure
 
@@ -291,24 +293,29 @@ def calibration(
 ) -> Figure:
     """Draw how often a network is wrong against how often it says it may be.
 
-    ``bins[label]`` holds equally many images each; those without an error are left out. Beside it
-    what ``explained`` holds over stored seeds: by name, paired differences of LReLU(0.1) to ReLU.
+    ``bins[label]`` holds equally many images each; one without an error has no place on the log
+    axis. Beside it what ``explained`` holds over stored seeds: by name,
+    paired differences of LReLU(0.1) to ReLU, the last one, a fraction, on an axis of its own.
     """
-    figure, ((left, right),) = new_figure(1, 2, (11, 4.2))
-    left.plot([1e-5, 1], [1e-5, 1], color=GREY, lw=0.8, label="as often as it says")
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    left, middle, right = figure.subplots(1, 3, width_ratios=(5, 3.4, 2))
+    left.plot([1e-5, 1], [1e-5, 1], color=GREY, lw=0.8, label="perfect calibration")
     for (label, groups), colour, marker in zip(bins.items(), COLOURS, "os", strict=True):
-        seen = [b for b in groups if b.wrong]  # no error has no place on a log axis
+        seen = [b for b in groups if b.wrong]
         wrong = np.array([b.wrong for b in seen])
         ends = [wrong - [b.low for b in seen], [b.high for b in seen] - wrong]
         look: dict[str, Any] = {"fmt": marker, "ms": 5, "color": colour, "capsize": 3, "lw": 1}
         left.errorbar([b.said for b in seen], wrong, ends, label=label, **look)
-    title = f"Said and real error, this run ({groups[0].images:,} images a point)"
+    title = f"Predicted and actual error, this run ({groups[0].images:,} images a point)"
     left.set(title=title, xscale="log", yscale="log")
     left.set(xlabel="Mean of 1 − p of the answer", ylabel="Fraction misread, 95 %")
     left.legend(frameon=False, fontsize=9)
     left.grid(alpha=0.3)
-    dots(right, explained)
-    right.set(title="LReLU(0.1) minus ReLU, same seed", ylabel="Difference (below 0: less)")
+    *losses, error = explained
+    dots(middle, {name: explained[name] for name in losses})
+    dots(right, {error: 100 * explained[error]})
+    middle.set(title="LReLU(0.1) minus ReLU, same seed", ylabel="Test loss (below 0: less)")
+    right.set(title="ECE difference", ylabel="Percentage points (below 0: less)")
     return figure
 
 
@@ -322,18 +329,22 @@ def recipe_steps(gains: Mapping[str, NDArray[np.float64]]) -> Figure:
 
 
 def stress(settings: Mapping[str, Mapping[str, Mapping[str, Any]]], majority: float) -> Figure:
-    """Draw the validation accuracy of every run in every setting; a cross is one that diverged.
+    """Draw the validation accuracy of every run in every setting; x and +: diverged.
 
-    ``settings[setting][label]``: see ``findings.stress``. The line is at the largest class.
+    ``settings[setting][label]``: see ``experiments.stress``. The line is at the largest class.
     """
     figure, axes = new_figure(1, 1, (11, 4))
     ax, last = axes[0, 0], len(settings) - 1
     markers = {"ReLU": "o", "LReLU(0.1)": "^", "LReLU(0.3)": "s"}
+    lost = {"ReLU": "x", "LReLU(0.1)": "x", "LReLU(0.3)": "+"}
     for place, groups in enumerate(settings.values()):
         for shift, (label, ends) in zip((-0.25, 0, 0.25), groups.items(), strict=True):
-            for values, marker in ((100 * ends["accuracies"], markers[label]), (ends["lost"], "x")):
+            for values, marker in (
+                (100 * ends["accuracies"], markers[label]),
+                (ends["lost"], lost[label]),
+            ):
                 where = place + shift + 0.02 * (np.arange(len(values)) - (len(values) - 1) / 2)
-                name = label if place == last and marker != "x" else None
+                name = label if place == last and marker == markers[label] else None
                 look = {"color": style(label)["color"], "ms": 6, "alpha": 0.8}
                 ax.plot(where, values, marker, label=name, **look)
     ax.axhline(100 * majority, color=GREY, lw=0.8, ls=":")
@@ -346,7 +357,7 @@ def stress(settings: Mapping[str, Mapping[str, Mapping[str, Any]]], majority: fl
         color=GREY,
     )
     ax.set_xticks(range(len(settings)), list(settings))
-    ax.set(title="Five epochs under stress (x: diverged)", ylabel="Validation accuracy (%)")
+    ax.set(title="Five epochs under stress (x and +: diverged)", ylabel="Validation accuracy (%)")
     ax.set(ylim=(-6, 103), xlim=(-0.55, last + 0.55))
     ax.grid(axis="y", alpha=0.3)
     ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))

@@ -59,7 +59,7 @@ def points(difference: float, digits: int = 2) -> str:
 
 def interval(value: Interval) -> str:
     """Write a mean difference of fractions with its 95 % interval, in percentage points."""
-    return f"{points(value.mean, 3)} (95% 신뢰구간 {ends((value.low, value.high))})"
+    return f"{points(value.mean, 3)} (95% 신뢰구간 {ends(value.ends)})"
 
 
 def korean(label: str) -> str:
@@ -99,6 +99,11 @@ def middle(epochs: Any) -> str:
     return f"{mid} [{low}, {high}]"
 
 
+def extremes(epochs: Any) -> str:
+    """Write the earliest and the latest of several epochs: "4~5"."""
+    return f"{np.min(epochs):g}~{np.max(epochs):g}"
+
+
 def supported(claim: bool, caller: Callable[[], str]) -> str:
     """Let a sentence about the stored study stand only while the study supports it.
 
@@ -116,7 +121,7 @@ TEMPLATES = Environment(
     lstrip_blocks=True,
 )
 NUMBERS = (particle, listed, power, percent, signed, points, interval, ends, span, p_value, korean)
-TEMPLATES.filters |= {f.__name__: f for f in (*NUMBERS, spread, middle)}
+TEMPLATES.filters |= {f.__name__: f for f in (*NUMBERS, spread, middle, extremes)}
 TEMPLATES.filters["count"] = "{:,}".format
 TEMPLATES.globals |= {"supported": supported, "rewrite": REWRITE}
 

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from contextlib import suppress
+from dataclasses import dataclass
 from operator import index
 from typing import Any, Literal, get_args
 
@@ -29,10 +30,7 @@ class Recipe:
     input_dropout, hidden_dropout : probability that a unit is dropped, inputs and hidden layers.
     init_gain : factor on the standard deviation of the initial weights.
 
-    Raises
-    ------
-    ValueError
-        If a value is outside its range; the message names it.
+    A value outside its range is a ``ValueError`` that names it.
     """
 
     activation: Activation = "relu"
@@ -54,39 +52,13 @@ class Recipe:
         Equal values get one form (``alpha=0`` becomes 0.0, NumPy's integers Python's), so that
         equal recipes look the same wherever they are stored.
         """
-        forms: dict[Any, Callable[[Any], Any]] = {
-            float: float,
-            int: index,
-            tuple[int, ...]: lambda widths: tuple(index(width) for width in widths),
-        }
-        for entry in fields(self):
-            value = getattr(self, entry.name)
-            try:
-                if entry.type in forms:
-                    object.__setattr__(self, entry.name, forms[entry.type](value))
-            except (TypeError, ValueError, OverflowError):
-                kind = "a number" if entry.type is float else "whole numbers"
-                raise ValueError(f"Recipe.{entry.name} is {value!r}; it must be {kind}") from None
-        rules = {
-            "activation": (
-                self.activation in get_args(Activation),
-                " or ".join(get_args(Activation)),
-            ),
-            "alpha": (0 <= self.alpha < 1, "0 <= alpha < 1 (0 is ReLU)"),
-            "epochs": (self.epochs >= 0, "0 or more"),
-            "batch_size": (self.batch_size >= 1, "1 or more"),
-            "hidden": (len(self.hidden) > 0 and min(self.hidden) > 0, "positive layer widths"),
-            "lr": (0 < self.lr < math.inf, "a positive number"),
-            "decay": (self.decay in ("linear", "constant"), '"linear" or "constant"'),
-            "momentum": (0 <= self.momentum < 1, "0 <= momentum < 1"),
-            "weight_decay": (0 <= self.weight_decay < math.inf, "0 or more"),
-            "input_dropout": (0 <= self.input_dropout <= 0.9999, "0 <= p <= 0.9999"),
-            "hidden_dropout": (0 <= self.hidden_dropout <= 0.9999, "0 <= p <= 0.9999"),
-            "init_gain": (0 < self.init_gain < math.inf, "a positive number"),
-        }
-        for name, (valid, rule) in rules.items():
-            if not valid:
-                raise ValueError(f"Recipe.{name} is {getattr(self, name)!r}; it must be {rule}")
+        for name, (form, valid, rule) in RULES.items():
+            given, fits = getattr(self, name), False
+            with suppress(TypeError, ValueError, OverflowError):  # then it has no such form
+                object.__setattr__(self, name, form(given))
+                fits = valid(getattr(self, name))
+            if not fits:
+                raise ValueError(f"Recipe.{name} is {given!r}; it must be {rule}")
         if self.alpha > 0 and self.activation != "relu":
             raise ValueError(f"Recipe.alpha is {self.alpha}; {self.activation} has no slope to set")
 
@@ -105,3 +77,24 @@ class Recipe:
     def lr_at(self, epoch: int) -> float:
         """Learning rate of an epoch, counted from 0: ``lr (1 - epoch / epochs)`` when linear."""
         return self.lr * (1 - epoch / max(1, self.epochs)) if self.decay == "linear" else self.lr
+
+
+# Of every field: the form that it is kept in, what is valid, and how that is said.
+RULES: dict[str, tuple[Callable[[Any], Any], Callable[[Any], bool], str]] = {
+    "activation": (str, lambda a: a in get_args(Activation), " or ".join(get_args(Activation))),
+    "alpha": (float, lambda a: 0 <= a < 1, "a number, 0 <= alpha < 1 (0 is ReLU)"),
+    "epochs": (index, lambda n: n >= 0, "a whole number, 0 or more"),
+    "batch_size": (index, lambda n: n >= 1, "a whole number, 1 or more"),
+    "hidden": (
+        lambda w: tuple(map(index, w)),
+        lambda w: min(w, default=0) > 0,
+        "positive layer widths",
+    ),
+    "lr": (float, lambda lr: 0 < lr < math.inf, "a positive number"),
+    "decay": (str, lambda d: d in ("linear", "constant"), '"linear" or "constant"'),
+    "momentum": (float, lambda m: 0 <= m < 1, "a number, 0 <= momentum < 1"),
+    "weight_decay": (float, lambda w: 0 <= w < math.inf, "a number, 0 or more"),
+    "input_dropout": (float, lambda p: 0 <= p <= 0.9999, "a number, 0 <= p <= 0.9999"),
+    "hidden_dropout": (float, lambda p: 0 <= p <= 0.9999, "a number, 0 <= p <= 0.9999"),
+    "init_gain": (float, lambda g: 0 < g < math.inf, "a positive number"),
+}

@@ -20,7 +20,7 @@ from mnist_mlp.layers import (
     SoftmaxCrossEntropy,
     Tanh,
 )
-from mnist_mlp.recipe import Recipe
+from mnist_mlp.recipe import N_INPUTS, Recipe
 from mnist_mlp.run import Evaluation, History, OnEpoch, Run
 
 ActivationLayer = ReLU | LeakyReLU | Sigmoid | Tanh
@@ -29,6 +29,16 @@ ACTIVATIONS: dict[str, Callable[[Recipe], ActivationLayer]] = {
     "sigmoid": lambda _: Sigmoid(),
     "tanh": lambda _: Tanh(),
 }
+
+
+def check_images(images: Any) -> None:
+    """Raise ``ValueError`` unless images are like those that the network was trained on."""
+    x = np.asarray(images)
+    fits = x.ndim == 2 and x.shape[1] == N_INPUTS and x.size > 0 and x.dtype.kind == "f"
+    if not (fits and x.min() >= 0 and x.max() <= 1):
+        raise ValueError(
+            f"images are {x.dtype} {x.shape}; give (N, 784) floats in [0, 1]: pixels / 255"
+        )
 
 
 class MLP:
@@ -62,6 +72,7 @@ class MLP:
 
     def predict(self, images: Array) -> NDArray[np.int64]:
         """Return the digit (N,) that the network reads in each image (N, 784), in [0, 1]."""
+        check_images(images)
         return self.logits(images).argmax(axis=1)
 
     def backward(self, to_input: bool = False) -> Array:
@@ -151,15 +162,9 @@ class Trainer:
 def fit(dataset: Dataset, recipe: Recipe, seed: int = 0, on_epoch: OnEpoch | None = None) -> Run:
     """Train on ``dataset.train`` and return the finished run.
 
-    Parameters
-    ----------
-    on_epoch : called with the number of finished epochs and the history, before the first epoch
-        and after each one.
-
-    Raises
-    ------
-    DivergedError
-        If a loss becomes infinite or undefined; it carries the history so far.
+    ``on_epoch`` is called before the first epoch and after each one, with the number of finished
+    epochs and the history. Raises ``DivergedError``, which carries the history so far, if a loss
+    becomes infinite or undefined.
     """
     trainer = Trainer(recipe, seed)
     train, order = dataset.train, random_stream(seed, "order")
@@ -183,11 +188,7 @@ def load(path: Path | str, activation: str = "ReLU") -> MLP:
 
     Also PyTorch's (``weights_framework.npz``): both notebooks save the same arrays.
     ``load("figures/weights_scratch.npz").predict(images)`` reads images (N, 784) in [0, 1].
-
-    Raises
-    ------
-    WeightsError
-        If the file is missing, damaged or something else, or has no such activation.
+    Raises ``WeightsError`` if there is no such file, or no such activation in it.
     """
     saved = weights.read(path)
     if activation not in saved.recipes:

@@ -95,7 +95,7 @@ STRESS = {
 GRID = (0.0125, 0.025, 0.05, 0.1, 0.2, 0.4)
 SIGMOID_GRID = (*GRID, 0.8, 1.6)
 SMOOTH = {name: replace(CHOSEN, activation=name) for name in ("tanh", "sigmoid")}
-ACTIVATIONS = PAIR | SMOOTH
+ACTIVATIONS = COMPARED["torch"] | SMOOTH
 RATES = {
     label: {
         f"{lr:g}": replace(recipe, lr=lr) for lr in (SIGMOID_GRID if label == "sigmoid" else GRID)
@@ -230,10 +230,8 @@ def from_line(line: bytes) -> StoredRun:
 def read(path: Path = STUDY_FILE) -> list[StoredRun]:
     """Read the finished runs, each once; a last line that a kill cut short is left out.
 
-    Raises
-    ------
-    StudyError
-        If the file is missing, has a line that is no run, or two different results for one run.
+    Raises ``StudyError`` if the file is missing, has a line that is no run, or two results for one
+    run.
     """
     if not path.exists():
         raise StudyError(f"{path} does not exist: run `make study` first")
@@ -262,10 +260,7 @@ def read(path: Path = STUDY_FILE) -> list[StoredRun]:
 def select(runs: Sequence[StoredRun], implementation: str, recipe: Recipe) -> list[StoredRun]:
     """Return the runs of one recipe, also diverged ones, in the order of their seeds.
 
-    Raises
-    ------
-    StudyError
-        If there are none: the file was made with other recipes.
+    Raises ``StudyError`` if there are none: the file was made with other recipes.
     """
     found = [run for run in runs if (run.implementation, run.recipe) == (implementation, recipe)]
     if not found:
@@ -282,18 +277,14 @@ def by_label(
     SEARCH, FINALISTS, or ``with_alphas(STRESS["lr x4"], STRESS_ALPHAS)``.
     """
     table = COMPARED[implementation] if recipes is None else recipes
-    groups = {label: select(runs, implementation, recipe) for label, recipe in table.items()}
-    seeds = set.intersection(*({run.seed for run in group} for group in groups.values()))
-    return {label: [run for run in group if run.seed in seeds] for label, group in groups.items()}
+    groups = [select(runs, implementation, recipe) for recipe in table.values()]
+    return dict(zip(table, same_seeds(*groups), strict=True))
 
 
-def same_seeds(
-    relu: Sequence[StoredRun], lrelu: Sequence[StoredRun]
-) -> tuple[list[StoredRun], list[StoredRun]]:
-    """Return two groups of runs with the seeds that both have, in the same order."""
-    seeds = {run.seed for run in relu} & {run.seed for run in lrelu}
-    a, b = ([run for run in group if run.seed in seeds] for group in (relu, lrelu))
-    return a, b
+def same_seeds(*groups: Sequence[StoredRun]) -> tuple[list[StoredRun], ...]:
+    """Return groups of runs with the seeds that all of them have, in the same order."""
+    seeds = set.intersection(*({run.seed for run in group} for group in groups))
+    return tuple([run for run in group if run.seed in seeds] for group in groups)
 
 
 def stored(

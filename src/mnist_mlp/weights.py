@@ -44,10 +44,10 @@ class Weights:
 
 def shapes(recipe: Recipe) -> dict[str, tuple[int, ...]]:
     """Return the shape of every parameter of a recipe's network, by name."""
-    pairs = enumerate(zip(recipe.widths[:-1], recipe.widths[1:], strict=True), start=1)
-    return {
-        name: shape for i, (d, m) in pairs for name, shape in ((f"W{i}", (d, m)), (f"b{i}", (m,)))
-    }
+    found: dict[str, tuple[int, ...]] = {}
+    for i, (d, m) in enumerate(zip(recipe.widths[:-1], recipe.widths[1:], strict=True), start=1):
+        found |= {f"W{i}": (d, m), f"b{i}": (m,)}
+    return found
 
 
 def to_bytes(framework: str, dataset: str, runs: Mapping[str, Run]) -> bytes:
@@ -62,21 +62,14 @@ def to_bytes(framework: str, dataset: str, runs: Mapping[str, Run]) -> bytes:
     arrays: dict[str, NDArray[Any]] = {"about": np.array(json.dumps(about))}
     for name in NAMES:
         for key in shapes(runs[name].recipe):
-            values = np.ascontiguousarray(runs[name].parameters[key], np.float32)
-            arrays[f"{name}/{key}"] = values
+            arrays[f"{name}/{key}"] = np.ascontiguousarray(runs[name].parameters[key], np.float32)
     file = io.BytesIO()
     np.savez(file, **arrays)  # type: ignore[arg-type]  # its stub takes `allow_pickle` for them
     return file.getvalue()
 
 
 def read(path: Path | str) -> Weights:
-    """Read a weights file.
-
-    Raises
-    ------
-    WeightsError
-        If the file is missing, damaged, or not one that a notebook saved.
-    """
+    """Read a weights file; ``WeightsError`` if it is missing, damaged, or no notebook's."""
     path = Path(path).expanduser()
     if not path.is_file():
         raise WeightsError(f"{path} does not exist: run the notebook that saves it to its end")
@@ -89,13 +82,12 @@ def read(path: Path | str) -> Weights:
             if about["format"] != FORMAT:
                 raise ValueError(f"its format is {about['format']!r}")
             recipes = {name: Recipe(**about["recipes"][name]) for name in NAMES}
-            parameters = {
-                name: {key: arrays[f"{name}/{key}"] for key in shapes(recipe)}
-                for name, recipe in recipes.items()
-            }
-        for name, recipe in recipes.items():
-            for key, shape in shapes(recipe).items():
-                check(f"{name}/{key}", parameters[name][key], shape)
+            parameters: dict[str, Parameters] = {}
+            for name, recipe in recipes.items():
+                parameters[name] = {
+                    key: checked(arrays[f"{name}/{key}"], shape)
+                    for key, shape in shapes(recipe).items()
+                }
         return Weights(about["framework"], about["dataset"], about["seed"], recipes, parameters)
     except Exception as error:  # zipfile and NumPy raise many types for what is no archive
         reason = " ".join(str(error).split())
@@ -105,9 +97,10 @@ def read(path: Path | str) -> Weights:
         ) from None
 
 
-def check(name: str, values: NDArray[Any], shape: tuple[int, ...]) -> None:
-    """Raise ``ValueError`` if an array is not what its recipe asks for."""
+def checked(values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return an array; raise ``ValueError`` if it is not what its recipe asks for."""
     if values.dtype != np.float32 or values.shape != shape:
-        raise ValueError(f"{name} is {values.dtype} {values.shape}, not float32 {shape}")
+        raise ValueError(f"an array is {values.dtype} {values.shape}, not float32 {shape}")
     if not np.isfinite(values).all():
-        raise ValueError(f"{name} holds values that are not finite")
+        raise ValueError("an array holds values that are not finite")
+    return values

@@ -13,15 +13,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from mnist_mlp.study import STUDY_FILE
-from mnist_tools import links
-from mnist_tools.files import (
-    NOTEBOOKS,
-    ReportError,
-    exit_code,
-    package_files,
-    read_notebook,
-    write_atomically,
-)
+from mnist_tools import files, links
 
 FOLDER = "mnist-mlp-files"
 TEXT = f"""\
@@ -52,7 +44,7 @@ def carried_cells(root: Path) -> list[NotebookNode]:
     Viewers fold them at first, and nbconvert (from 7.17) leaves their source out of its HTML.
     """
     study = root / "data" / STUDY_FILE.name
-    modules = package_files(root / "src" / "mnist_mlp")
+    modules = files.package_files(root / "src" / "mnist_mlp")
     targets = {file: f"{FOLDER}/{file.relative_to(root).as_posix()}" for file in [*modules, study]}
     folders = sorted({target.rpartition("/")[0] for target in targets.values()})
     sources = [PREPARE.format(folders=folders, source=f"{FOLDER}/src")]
@@ -83,7 +75,7 @@ def single_file(nb: NotebookNode, carried: list[NotebookNode]) -> NotebookNode:
     """
     if "find-repository" not in {cell.id for cell in nb.cells}:
         title = nb.metadata.get("title", "the notebook")
-        raise ReportError(f"{title}: no cell with the id find-repository")
+        raise files.ReportError(f"{title}: no cell with the id find-repository")
     cells: list[NotebookNode] = []
     for cell in nb.cells:
         if cell.cell_type == "code":
@@ -97,12 +89,12 @@ def single_file(nb: NotebookNode, carried: list[NotebookNode]) -> NotebookNode:
 def build() -> None:
     """Write the repository's links and both files; say what was written."""
     links.update(Path())
-    for name in NOTEBOOKS.values():
-        nb = single_file(read_notebook(Path("notebooks", f"{name}.ipynb")), carried_cells(Path()))
+    for name in files.NOTEBOOKS.values():
+        nb = files.read_notebook(Path("notebooks", f"{name}.ipynb"))
         target = Path("dist", f"{name}.ipynb")
-        write_atomically(target, nbformat.writes(nb) + "\n")
+        files.write_notebook(target, single_file(nb, carried_cells(Path())))
         print(f"{target} ({target.stat().st_size / 1e6:.1f} MB)")
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(build))
+    sys.exit(files.exit_code(build, needs="notebooks"))

@@ -8,18 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from mnist_mlp import study
-from mnist_tools.shown import (
-    Side,
-    code_cells,
-    markdown,
-    numbers,
-    place,
-    same_pictures,
-    section,
-    states,
-    visible,
-)
+from mnist_mlp.study import STUDY_FILE, read, to_line
+from mnist_tools import shown
+from mnist_tools.shown import Side
 
 NAMES = {"ReLU": r"(?<!L)ReLU", "LReLU": "LReLU"}  # and how a text mentions them
 TOLERANCE = {"test_accuracy": 0.0025, "validation_accuracy": 0.003, "train_accuracy": 0.003}
@@ -47,7 +38,7 @@ def compared_exactly(old: Runs, new: Runs) -> bool:
     """Whether over half of the losses are the same: one machine, one arithmetic."""
     try:
         before, after = (
-            [runs[name]["history"][key] for name in NAMES for key in LOSSES] for runs in (old, new)
+            [r[name]["history"][k] for name in NAMES for k in LOSSES] for r in (old, new)
         )
         return bool(np.mean(np.isclose(before, after, DIGITS, 0)) > 0.5)
     except (LookupError, TypeError, ValueError):  # no such curves, which costs other points
@@ -76,10 +67,11 @@ def agreement_problems(submitted: Side, again: Side) -> Problems:
 
 def run_differences(old: Runs, new: Runs, labels: tuple[str, str]) -> Problems:
     """Name what differs between the runs of two results, exactly or by more than the tolerance."""
+    exactly = compared_exactly(old, new)
     for name, after in new.items():
         before = old[name]
         keys = [key for key in before | after if not same(before.get(key), after.get(key))]
-        for key in keys if compared_exactly(old, new) else distant(before, after):
+        for key in keys if exactly else distant(before, after):
             known = key in TOLERANCE
             values = f": {labels[0]} {before[key]}, {labels[1]} {after[key]}" if known else ""
             yield f"{name}의 {key}가 다름{values}"
@@ -102,37 +94,28 @@ def text_problems(submitted: Side, again: Side) -> Problems:
     """Whether the submitted outputs are those of these results and, on one machine, this code."""
     old_runs, new_runs = (side.results["runs"] for side in (submitted, again))
     for letter in "abc":
-        said = numbers(markdown(section(submitted.nb, letter)))
+        said = shown.numbers(shown.markdown(shown.section(submitted.nb, letter)))
         for name, run in old_runs.items():
-            ways = stated(letter, run)
-            if missing := [each for each in ways if not any(states(said, way) for way in each)]:
+            missing = [ways for ways in stated(letter, run) if not shown.states(said, *ways)]
+            if missing:
                 yield f"({letter})의 글에 {name}의 {missing[0][0]} 등 수치 {len(missing)}개가 없음"
     if not compared_exactly(old_runs, new_runs):
         return  # another machine: the numbers in the text are others
-    for old, new in zip(code_cells(submitted.nb), code_cells(again.nb), strict=True):
-        where = place(submitted.nb, old)
-        words = zip_longest(visible(old).split(), visible(new).split(), fillvalue="(없음)")
+    for old, new in zip(shown.code_cells(submitted.nb), shown.code_cells(again.nb), strict=True):
+        where = shown.place(submitted.nb, old)
+        words = zip_longest(shown.words(old), shown.words(new), fillvalue="(없음)")
         if different := next((pair for pair in words if pair[0] != pair[1]), None):
             yield f"{where}의 출력: 제출 {different[0]!r}, 재실행 {different[1]!r}"
-        if not same_pictures(old, new):
+        if not shown.same_pictures(old, new):
             yield f"{where}의 그림이 재실행과 다름"
 
 
 def study_problems(path: Path) -> Problems:
-    """Whether a stored study is the grader's own, and its accuracies follow from its errors."""
+    """Whether a stored study is the grader's own."""
     if not path.is_file() or path.stat().st_size > STUDY_LIMIT:
         yield f"{path.name}이 없거나 {STUDY_LIMIT:,} 바이트보다 큼"
         return
-    theirs = study.read(path)
-    for run in theirs:
-        if run.errors and abs(1 - len(run.errors) / 10_000 - run.test_accuracy) > 1e-9:
-            yield f"{describe(run)}: 오류가 {len(run.errors)}개인데 정확도가 {run.test_accuracy}"
-    lines = [{run.task: study.to_line(run) for run in runs} for runs in (theirs, study.read())]
-    tasks = lines[0].keys() | lines[1].keys()
-    if other := [task for task in tasks if lines[0].get(task) != lines[1].get(task)]:
-        yield f"채점기의 것과 다른 실행 {len(other)}개: {describe(min(other, key=repr))} 등"
-
-
-def describe(run: study.StoredRun | study.Task) -> str:
-    """Name a run of the study."""
-    return f"{run.implementation} {run.recipe.label} 시드 {run.seed}"
+    theirs, own = ({run.task: to_line(run) for run in read(file)} for file in (path, STUDY_FILE))
+    if other := [task for task in theirs | own if theirs.get(task) != own.get(task)]:
+        name = f"{other[0].implementation} {other[0].recipe.label} 시드 {other[0].seed}"
+        yield f"채점기의 것과 다른 실행 {len(other)}개: {name} 등"

@@ -18,7 +18,7 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_mlp import findings, scratch, study, weights
+from mnist_mlp import over_seeds, scratch, study, weights
 from mnist_mlp.data import Dataset, DatasetError, load
 from mnist_mlp.evaluation import log_probabilities, top_k_per_class
 from mnist_mlp.layers import Affine
@@ -188,10 +188,10 @@ def page(file: Path, dataset: Dataset, runs: Sequence[StoredRun], others: Mappin
     images, labels = dataset.test.images, dataset.test.labels
     logits = {name: model.logits(images) for name, model in models.items()}
     agree = {name: kept_answers(small[name], images, logits[name]) for name in NAMES}
-    again = findings.repeats(runs, "numpy", dataset.name, recipes)
-    never: dict[str, Any] = (
-        findings.never_read(again, {}) if again else {"always": None, "networks": 0}
-    )
+    again = over_seeds.repeats(runs, "numpy", dataset.name, recipes)
+    never: dict[str, Any] = {"always": None, "networks": 0}
+    if again:
+        never = over_seeds.never_read(again, {})
     chosen = chosen_images(logits, labels, never["always"])
     scribbles = np.array([scribble(points) for points in SCRIBBLES.values()], np.float32)
     groups = numbered({kind: indices[:MOST] for kind, indices in chosen.items()}, labels)

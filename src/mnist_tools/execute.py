@@ -1,10 +1,12 @@
 """The one place that runs a notebook: in a clean kernel, with limits, the same way every time."""
 
 import asyncio
+import atexit
 import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,16 +19,26 @@ from mnist_mlp.notebook import OUTPUT_VARIABLE
 from mnist_tools.files import ReportError, read_notebook
 from mnist_tools.progress import Progress
 
-TIMEOUT = 600  # seconds a cell may run
-Watch = Callable[[int, str], None]
-"""Called with a cell's index when it starts (and "") and with whatever it then prints."""
+Watch = Callable[[int, str], None]  # a cell's index and what it prints, "" when it starts
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a notebook may take."""
+
+    timeout: int = 600  # seconds a cell
+    total: float = float("inf")  # seconds all cells together
+    memory: int = 0  # GiB of data a process (POSIX only); 0 is no limit
+    output: float = float("inf")  # characters that all cells put out
+
+
+UNLIMITED = Limits()
 
 
 class CellError(ReportError):
     """A notebook did not run to its end.
 
-    ``index`` is the cell's, 0 if no kernel started; ``reason`` is one line, such as
-    ``"ZeroDivisionError: division by zero"``.
+    ``index`` is the cell's, 0 if no kernel started; ``reason`` says why in one line.
     """
 
     def __init__(self, nb: NotebookNode, index: int, reason: str, details: str) -> None:
@@ -38,11 +50,7 @@ class CellError(ReportError):
 class Client(NotebookClient):
     """A client that knows its cell, and ends a notebook that takes or puts out too much."""
 
-    watch: Watch | None = None
-
-    def __init__(
-        self, nb: NotebookNode, folder: Path, timeout: float, total: float, output_limit: float
-    ) -> None:
+    def __init__(self, nb: NotebookNode, folder: Path, limits: Limits, watch: Watch) -> None:
         super().__init__(
             nb,
             timeout_func=self._seconds_left,
@@ -55,25 +63,24 @@ class Client(NotebookClient):
             on_cell_start=self._started,
         )
         self.index, self.started = 0, False  # the cell that was started last, if any was
-        self.cell_limit, self.total = timeout, total
-        self.end = time.monotonic() + total
-        self.output_limit, self.size = output_limit, 0
+        self.limits, self.watch, self.size = limits, watch, 0
+        self.end = time.monotonic() + limits.total
 
     def _seconds_left(self, _: NotebookNode) -> float:
-        return max(0.1, min(self.cell_limit, self.end - time.monotonic()))  # 0 would be no limit
+        left = self.end - time.monotonic()
+        return max(0.1, min(self.limits.timeout, left))  # 0 would be no limit
 
     def _started(self, cell: NotebookNode, cell_index: int) -> None:
         self.index, self.started = cell_index, True
-        if self.watch:
-            self.watch(cell_index, "")
+        self.watch(cell_index, "")
 
     def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
         """Keep an output, or end the run so that this process's memory is bounded too."""
         self.size += len(str(msg["content"]))
-        if self.size > self.output_limit and self.task_poll_for_reply:
+        if self.size > self.limits.output and self.task_poll_for_reply:
             self.task_poll_for_reply.cancel()  # as nbclient does if the kernel died
             raise asyncio.CancelledError
-        if self.watch and msg["msg_type"] == "stream":
+        if msg["msg_type"] == "stream":
             self.watch(cell_index, msg["content"]["text"])
         return super().process_message(msg, cell, cell_index)
 
@@ -86,12 +93,12 @@ class Client(NotebookClient):
 
     def reason(self, failure: Exception) -> str:
         """Describe what ended the notebook in one line."""
-        if self.size > self.output_limit:
-            return f"more than {self.output_limit:,} characters of output"
+        if self.size > self.limits.output:
+            return f"more than {self.limits.output:,} characters of output"
         if isinstance(failure, CellExecutionError):
             return f"{failure.ename}: {failure.evalue}"
         if isinstance(failure, CellTimeoutError) and time.monotonic() >= self.end:
-            return f"the notebook took more than {self.total:g} seconds"
+            return f"the notebook took more than {self.limits.total:g} seconds"
         return f"{type(failure).__name__}: {str(failure).splitlines()[0]}"
 
 
@@ -99,43 +106,27 @@ def run(
     nb: NotebookNode,
     folder: Path,
     env: dict[str, str],
-    *,
-    timeout: float = TIMEOUT,
-    total: float = float("inf"),
-    memory: float = 0,
-    output_limit: float = float("inf"),
-    watch: Watch | None = None,
+    limits: Limits = UNLIMITED,
+    watch: Watch = lambda index, printed: None,
     **process: Any,
 ) -> None:
-    """Execute a notebook's cells, in place, in a clean kernel.
+    """Execute a notebook's cells, in place, in a clean kernel that works in ``folder``.
 
     Two runs are byte-identical: no timestamps, the file's own cell ids, one output a stream.
+    ``process``: further arguments of the kernel's ``subprocess.Popen``.
 
-    Parameters
-    ----------
-    folder : the kernel's working directory; ``env``: its environment variables.
-    timeout, total : seconds that a cell and that all together may run.
-    memory : GiB that the kernel may have as data (POSIX only); 0 is no limit.
-    output_limit : characters that all cells together may put out.
-    watch : told where the notebook is.
-    process : further arguments of the kernel's ``subprocess.Popen``.
-
-    Raises
-    ------
-    CellError
-        If a cell fails, takes too long, puts out too much or kills the kernel.
-    KeyboardInterrupt
-        If the user interrupts, which is no fault of the notebook.
+    Raises CellError if a cell fails, takes too long, puts out too much or kills the kernel, and
+    KeyboardInterrupt if the user interrupts, which is no fault of the notebook.
     """
     for cell in nb.cells:
         cell.metadata.pop("execution", None)  # timestamps that an editor may have left there
-    client = Client(nb, folder, timeout, total, output_limit)
-    client.watch = watch
-    if memory > 0 and os.name == "posix":
-        process["preexec_fn"] = partial(limit_memory, memory)
+    client = Client(nb, folder, limits, watch)
+    if limits.memory and os.name == "posix":
+        process["preexec_fn"] = partial(limit_memory, limits.memory)
     try:
         client.execute(env=env, **process)
     except Exception as error:
+        atexit.unregister(client._cleanup_kernel)  # nbclient leaves it if no kernel started
         if hasattr(client, "_async_cleanup_kernel_future"):  # nbclient takes Ctrl-C for itself
             raise KeyboardInterrupt from error
         theirs = isinstance(error, CellExecutionError | CellTimeoutError | RuntimeError)
@@ -144,23 +135,19 @@ def run(
         raise CellError(nb, client.index, client.reason(error), str(error)) from error
 
 
-def limit_memory(gib: float) -> None:
+def limit_memory(gib: int) -> None:
     """Limit the data of this process, which is about to become a kernel."""
     import resource  # not on Windows
 
     with suppress(ValueError, OSError):  # macOS knows the limit only in part
-        resource.setrlimit(resource.RLIMIT_DATA, (int(gib * 2**30),) * 2)
+        resource.setrlimit(resource.RLIMIT_DATA, (gib * 2**30,) * 2)
 
 
 def execute(path: Path, output: Path) -> NotebookNode:
-    """Execute a notebook file in its folder and return it; the file is not changed.
+    """Execute a notebook file in its folder, tell how far it is, and return it.
 
-    Its figures and results go to the folder ``output``; how far it is, to the standard output.
-
-    Raises
-    ------
-    ReportError
-        If a cell fails, takes too long or kills the kernel; names the notebook and the cell.
+    The file is not changed; figures and results go to the folder ``output``. Raises ReportError,
+    with the names of notebook and cell, if a cell fails, takes too long or kills the kernel.
     """
     nb = read_notebook(path)
     env = os.environ | {OUTPUT_VARIABLE: str(output.resolve())}

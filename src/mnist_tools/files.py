@@ -72,6 +72,11 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
+def write_notebook(path: Path, nb: NotebookNode) -> None:
+    """Write a notebook file as :func:`write_atomically` does."""
+    write_atomically(path, nbformat.writes(nb) + "\n")
+
+
 def replace_section(path: Path, name: str, body: str) -> None:
     """Put text between the markers ``<!-- name -->`` and ``<!-- /name -->`` of a Markdown file."""
     text, count = re.subn(
@@ -94,9 +99,15 @@ def prepare() -> None:
         os.environ["MNIST_DIR"] = os.path.abspath(os.path.expanduser(folder))
 
 
-def exit_code(work: Callable[[], None]) -> int:
-    """Do a command's work; return 0, or say what ended it: 1 an expected error, 130 Ctrl-C."""
+def exit_code(work: Callable[[], None], needs: str = "") -> int:
+    """Do a command's work; return 0, or say what ended it: 1 an expected error, 130 Ctrl-C.
+
+    Without ``needs``, a folder of the repository, in the working directory: 2, and nothing is done.
+    """
     prepare()
+    if not Path(needs).exists():
+        print(f"error: there is no {needs}/ here; start this in the repository", file=sys.stderr)
+        return 2
     try:
         work()
     except KeyboardInterrupt:

@@ -10,14 +10,15 @@ import json
 import shutil
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from mnist_tools.compare import CURVE_TOLERANCE, TOLERANCE, study_problems
+from mnist_tools.execute import Limits
 from mnist_tools.files import NOTEBOOKS, ReportError, prepare, write_atomically
 from mnist_tools.recount import own_data
-from mnist_tools.rerun import SPACE, Limits, copy_submission, read_submitted, rerun
+from mnist_tools.rerun import LIMITS, SPACE, copy_submission, read_submitted, rerun
 from mnist_tools.rubric import Item, judge, problems_of
 from mnist_tools.shown import printable
 
@@ -29,10 +30,8 @@ COMPARED = """\
 (a), (b), (c)의 수치만 비교하고 그림은 비교하지 않는다.\
 """.format(**TOLERANCE, **CURVE_TOLERANCE)
 NOT_JUDGED = [
-    "그림의 내용: 비어 있지 않은지, 재실행의 그림과 같은지만 보았다. (a), (b), (c)의 그림이 "
-    "결과의 수치를 그대로 보여 주는지는 results 셀의 수치와 비교해 사람이 확인해야 한다.",
-    "글의 뜻: 수치가 있는지, 재실행의 글과 같은지만 보았다. (a), (b), (c)의 해설과 결론의 판정이 "
-    "그 수치와 맞는지는 사람이 읽어야 한다.",
+    "그림의 내용과 글의 뜻: 재실행과 같은지, 수치가 있는지만 보았다. (a), (b), (c)의 그림과 해설, "
+    "결론의 판정이 results 셀의 수치와 맞는지는 사람이 읽어야 한다.",
     "테스트 데이터로 레시피나 멈출 에폭을 골랐는지: 실행 결과만으로는 알 수 없다.",
     "제출한 코드가 채점을 속이는지: 채점에 쓰는 값도 제출한 코드가 도는 커널에서 나온다. "
     "의심스러우면 src/를 읽어야 한다.",
@@ -104,23 +103,38 @@ def remove(path: Path) -> None:
         print(f"알림: 옛 {path}을 지울 수 없습니다({error.strerror}).", file=sys.stderr)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m mnist_tools.grade", description=__doc__)
-    parser.add_argument("repository", type=Path, nargs="?", default=Path(), help="default: .")
-    parser.add_argument("--timeout", type=int, default=Limits.timeout, help="seconds a cell (300)")
-    parser.add_argument("--total", type=int, default=Limits.total, help="seconds a notebook (600)")
-    parser.add_argument("--memory", type=float, default=Limits.memory, help="GiB a process (8)")
+def limit(text: str) -> int:
+    """Read a limit: one that is too low or too high for a kernel to start is an error at once."""
+    if not (text.isdecimal() and 1 <= int(text) <= 10**6):
+        raise argparse.ArgumentTypeError(f"{text} is no whole number from 1 to 1000000")
+    return int(text)
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    shape = argparse.ArgumentDefaultsHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="python -m mnist_tools.grade", description=__doc__, formatter_class=shape
+    )
+    parser.add_argument("repository", type=Path, nargs="?", default=Path(), help="what to grade")
+    parser.add_argument("--timeout", type=limit, default=LIMITS.timeout, help="seconds a cell")
+    parser.add_argument("--total", type=limit, default=LIMITS.total, help="seconds a notebook")
+    parser.add_argument("--memory", type=limit, default=LIMITS.memory, help="GiB a process")
     parser.add_argument("--retrain", action="store_true", help="train as published, and compare")
     parser.add_argument("--json", type=Path, default=Path("reports/grade.json"))
-    options = parser.parse_args(arguments)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    options = parse(arguments)
     prepare()
     try:
         remove(options.json)
         if not (options.repository / "notebooks").is_dir():
             raise ReportError(f"{options.repository} has no folder notebooks")
-        limits = Limits(options.timeout, options.total, options.memory)
-        items = grade(options.repository, limits, options.retrain)
+        chosen = {name: getattr(options, name) for name in ("timeout", "total", "memory")}
+        items = grade(options.repository, replace(LIMITS, **chosen), options.retrain)
         not_judged = [RETRAINED if options.retrain else NOT_RETRAINED, *NOT_JUDGED]
         score = sum(not item.problems for item in items)
         print(f"{table(items)}\n\n{COMPARED}\n\n만점이어도 채점하지 않은 것:")

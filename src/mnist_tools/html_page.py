@@ -22,21 +22,44 @@ from mnist_tools.files import ReportError
 from mnist_tools.formulas import Formulas
 
 MIME_TYPES = [  # best first; neither scripts nor widgets
-    *("text/html", "text/markdown", "text/latex", "image/png", "image/svg+xml", "image/jpeg"),
+    *("text/html", "text/markdown", "image/png", "image/svg+xml", "image/jpeg"),
     *("application/json", "text/plain"),
 ]
+# "9.4절", "6~8절" or "01번 노트북 9절" in text; or what has no references in it, to be passed over.
+REFERENCE = re.compile(
+    r"<(a|code|pre|h\d|svg)\b.*?</\1>|<[^>]*>"
+    r"|(?:(?P<notebook>\d\d)번\s노트북\s)?(?<![\d.])(?P<section>\d+(?:\.\d+)?)(?:~\d+)?절",
+    re.DOTALL,
+)
 # A formula with the brackets before it and up to five letters after it (Korean particles).
 NEIGHBOURS = re.compile(r'([(\[“‘]*)(<svg class="math".*?</svg>)([^\s<&]{0,5})', re.DOTALL)
+
+
+def heading_id(text: str) -> str:
+    """Return the id that JupyterLab gives to a heading."""
+    return re.sub(r"<[^>]+>", "", text).strip().replace(" ", "-")
+
+
+def sections(nb: NotebookNode, file: str = "") -> dict[tuple[str, str], str]:
+    """Return the addresses of a notebook's numbered sections.
+
+    By the notebook's number ("01", or "" for sections of the same page) and their own ("9.4").
+    """
+    text = "\n".join(cell.source for cell in nb.cells if cell.cell_type == "markdown")
+    found = re.findall(r"^#+ ((\d+(?:\.\d+)?)\.? .*)$", text, re.MULTILINE)
+    return {(file[:2], number): f"{file}#{heading_id(title)}" for title, number in found}
 
 
 class Renderer(IPythonRenderer):
     """The Markdown of one page as HTML, with drawn formulas and scrolling tables.
 
-    ``toc`` holds the headings for the contents: level, id and HTML.
+    ``toc`` holds the headings for the contents: level, id and HTML; ``addresses`` are as
+    :func:`sections` returns them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, addresses: Mapping[tuple[str, str], str]) -> None:
         super().__init__(escape=False, exclude_anchor_links=True)
+        self.addresses = addresses
         self.toc: list[tuple[int, str, str]] = []
         self.formulas = Formulas()
 
@@ -54,7 +77,7 @@ class Renderer(IPythonRenderer):
 
     def heading(self, text: str, level: int, **attrs: Any) -> str:
         """Give a heading the id that JupyterLab gives it, and list it in the contents."""
-        anchor = re.sub(r"<[^>]+>", "", text).strip().replace(" ", "-")
+        anchor = heading_id(text)
         anchor += "-" * sum(anchor == known.rstrip("-") for _, known, _ in self.toc)
         self.toc.append((level, anchor, text))
         return f'<h{level} id="{escape(anchor)}">{text}</h{level}>\n'
@@ -62,6 +85,11 @@ class Renderer(IPythonRenderer):
     def text(self, text: str) -> str:
         """Keep a percentage and its particle ("21%가") on one line."""
         return re.sub(r"%(?=[\uac00-\ud7a3])", "%\u2060", super().text(text))
+
+    def link_reference(self, found: re.Match[str]) -> str:
+        """Turn a reference to a section that exists into a link."""
+        address = self.addresses.get((found["notebook"] or "", found["section"]))
+        return f'<a href="{escape(address)}">{found[0]}</a>' if address else found[0]
 
     def table(self, text: str) -> str:
         """Put a table into a box that scrolls."""
@@ -94,6 +122,7 @@ class PageExporter(HTMLExporter):
             html = MarkdownWithMath(page).render(source)
         except (ReportError, InvalidNotebook) as error:
             raise ReportError(f"cell {context['cell'].id}: {error}") from error
+        html = REFERENCE.sub(page.link_reference, html)
         return NEIGHBOURS.sub(r'<span class="together">\1\2\3</span>', html)
 
 
@@ -110,10 +139,13 @@ def content_security_policy(*scripts: str) -> str:
     )
 
 
-def to_html(nb: NotebookNode, others: Mapping[str, str]) -> str:
+def to_html(
+    nb: NotebookNode, others: Mapping[str, str], notebooks: Mapping[str, NotebookNode]
+) -> str:
     """Convert a notebook as it is to one self-contained page.
 
-    ``others`` are the pages that it links to: ``{file name: title}``.
+    ``others`` are the pages that it links to, ``{file name: title}``; ``notebooks`` those whose
+    sections its text may name ("01번 노트북 9절"), ``{file name: notebook}``.
 
     Raises
     ------
@@ -123,6 +155,10 @@ def to_html(nb: NotebookNode, others: Mapping[str, str]) -> str:
     # Of widgets Colab stores what nbconvert cannot read, and the page shows none.
     metadata = {name: value for name, value in nb.metadata.items() if name != "widgets"}
     nb = NotebookNode(nb, metadata=NotebookNode(metadata))
-    resources = {"page": Renderer(), "others": others, "policy": content_security_policy}
+    addresses = sections(nb)
+    for file, other in notebooks.items():
+        addresses |= sections(other, file)
+    page = Renderer(addresses)
+    resources = {"page": page, "others": others, "policy": content_security_policy}
     html, _ = PageExporter().from_notebook_node(nb, resources=resources)
     return re.sub(r"<th([^>]*)></th>", r"<td\1></td>", str(html))  # an empty header says nothing

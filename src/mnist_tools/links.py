@@ -2,8 +2,10 @@
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
+from urllib.parse import quote
 
 import nbformat
 from nbformat import NotebookNode
@@ -13,7 +15,7 @@ from mnist_tools.files import (
     ReportError,
     read_notebook,
     replace_section,
-    write_atomically,
+    write_notebook,
 )
 
 ADDRESS = re.compile(r'^REPO_URL = ".*"$', re.MULTILINE)
@@ -27,28 +29,33 @@ README = """\
 [![테스트]({github}/actions/workflows/test.yml/badge.svg)]({github}/actions/workflows/test.yml)
 [완성된 보고서](https://{owner}.github.io/{name}/)"""
 NOTEBOOK = "[이 노트북을 Colab에서 열기]({colab}/{notebook}.ipynb)"
-COLAB = "https://colab.research.google.com/github/{owner}/{name}/blob/main/notebooks"
+COLAB = "https://colab.research.google.com/github/{owner}/{name}/blob/{branch}/notebooks"
+
+
+def git(root: Path, *command: str) -> str:
+    """Return what git says of a checkout; nothing without git, or in another one's folder."""
+    here_only = os.environ | {"GIT_CEILING_DIRECTORIES": str(root.resolve().parent)}
+    if not (program := shutil.which("git")):
+        return ""
+    line = [program, "-C", str(root), *command]
+    return subprocess.run(line, env=here_only, capture_output=True, text=True).stdout.strip()  # noqa: S603
 
 
 def origin(root: Path) -> dict[str, str]:
     """Return what the links of a checkout consist of; nothing unless its origin is on GitHub.
 
-    ``root`` itself has to be a checkout: one that it lies in is another repository. A password in
-    the address stays where it is.
+    A password in the address stays where it is.
     """
-    command = ["git", "-C", str(root), "remote", "get-url", "origin"]
-    here_only = os.environ | {"GIT_CEILING_DIRECTORIES": str(root.resolve().parent)}
-    try:
-        done = subprocess.run(command, env=here_only, capture_output=True, text=True)  # noqa: S603
-    except FileNotFoundError:  # no git
-        return {}
-    found = ON_GITHUB.fullmatch(done.stdout.strip())
+    found = ON_GITHUB.fullmatch(git(root, "remote", "get-url", "origin"))
     if not found:
         return {}
-    parts = {"owner": found[1], "name": found[2]}
-    return parts | {
-        "github": f"https://github.com/{found[1]}/{found[2]}",
-        "colab": COLAB.format(**parts),
+    owner, name = found.groups()
+    branch = quote(git(root, "branch", "--show-current") or "main")
+    return {
+        "owner": owner,
+        "name": name,
+        "github": f"https://github.com/{owner}/{name}",
+        "colab": COLAB.format(owner=owner, name=name, branch=branch),
     }
 
 
@@ -79,6 +86,5 @@ def update(root: Path) -> None:
     replace_section(root / "README.md", "links", README.format(**parts))
     for name in NOTEBOOKS.values():
         path = root / "notebooks" / f"{name}.ipynb"
-        nb = with_links(read_notebook(path), name, parts)
-        write_atomically(path, nbformat.writes(nb) + "\n")
+        write_notebook(path, with_links(read_notebook(path), name, parts))
     print(f"README와 노트북의 링크: {parts['github']}")

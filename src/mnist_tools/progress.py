@@ -4,7 +4,6 @@ import os
 import re
 import sys
 from time import monotonic
-from types import TracebackType
 
 INTERVAL = 10.0  # seconds between two lines of a log
 
@@ -36,11 +35,6 @@ class Progress:
             self.told = monotonic()
             print(line, flush=True)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self.terminal:
             print("\r\033[K", end="", flush=True)

@@ -1,4 +1,4 @@
-"""The README's picture and table, made from the seed study and the notebooks' results files."""
+"""The README's answer, picture and table, from the seed study and the results files."""
 
 import io
 import json
@@ -9,24 +9,17 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from mnist_mlp import study
+from mnist_mlp import findings, study, verdicts
 from mnist_mlp.evaluation import mean_interval
-from mnist_mlp.findings import EARLIER, Values, all_seeds, differences, measure
-from mnist_mlp.prose import signed
+from mnist_mlp.findings import Values, all_seeds, differences, measure
+from mnist_mlp.prose import signed, text
 from mnist_mlp.recipe import Recipe
-from mnist_tools.files import (
-    NOTEBOOKS,
-    ReportError,
-    exit_code,
-    replace_section,
-    write_atomically,
-)
+from mnist_tools.files import NOTEBOOKS, ReportError, exit_code, replace_section, write_atomically
 
 HEADER = """\
 | 구현 | 활성화 함수 | **테스트** | 여러 시드의 테스트 | 이전 보고서 | 훈련 | 검증 |
 |---|---|---:|---:|---:|---:|---:|"""
 IMPLEMENTATIONS = {"numpy": "NumPy", "torch": "PyTorch"}
-INTERVAL = ("mean", "low", "high")
 ANSWER = "answer.png"
 
 
@@ -51,7 +44,7 @@ def table(results: Sequence[Mapping[str, Any]], stored: Mapping[str, Values]) ->
                 label,
                 f"**{run['test_accuracy']:.2%}**",
                 spread.replace(" ", "\N{NO-BREAK SPACE}"),
-                f"{EARLIER[implementation][name]:.2%}",
+                f"{verdicts.EARLIER[implementation]['test'][name]:.2%}",
                 f"{run['train_accuracy']:.2%}",
                 f"{run['validation_accuracy']:.2%}",
             ]
@@ -88,12 +81,24 @@ def picture(found: Values) -> Figure:
     return figure
 
 
+def lead() -> str:
+    """Return the answers in words, which are the first sentences of the two notebooks."""
+    runs, lines = study.read(), []
+    for implementation, label in (("numpy", "LReLU(0.1)"), ("torch", "LReLU(0.3)")):
+        known = verdicts.claims(runs, implementation, label)
+        known |= findings.comparison(runs, implementation)
+        said = text("answer", f"{implementation}_lead", known).replace("답: ", "")
+        lines.append(f"- {IMPLEMENTATIONS[implementation]}: {said}")
+    return "\n".join(lines)
+
+
 def answer(found: Values) -> str:
     """Return the picture as Markdown; its alternative text says all of its numbers."""
     rows = []
     for label, values in found.items():
-        mean, low, high = (signed(getattr(mean_interval(values), n), 2) for n in INTERVAL)
-        rows.append(f"{label} {mean} [{low}, {high}]")
+        interval = mean_interval(values)
+        low, high = signed(interval.low, 2), signed(interval.high, 2)
+        rows.append(f"{label} {signed(interval.mean, 2)} [{low}, {high}]")
     text = f"테스트 정확도의 차이, ReLU를 뺀 것(%p, 평균과 95% 신뢰구간): {'; '.join(rows)}"
     return f'<p><img src="figures/{ANSWER}" width="620" alt="{text}"></p>'
 
@@ -120,13 +125,16 @@ def published(file: Path) -> dict[str, Any]:
 def update(root: Path) -> None:
     """Put picture and table of the committed results into the README, if it has places for them."""
     readme = root / "README.md"
-    if readme.exists() and "<!-- results -->" in readme.read_text(encoding="utf-8"):
-        files = [root / "figures" / f"results_{kind}.json" for kind in NOTEBOOKS]
-        results = [published(file) for file in files]
-        replace_section(readme, "results", table(results, stored_test_accuracies()))
-        draw(found := paired_differences(), root)
-        replace_section(readme, "answer", answer(found))
+    if not readme.exists() or "<!-- results -->" not in readme.read_text(encoding="utf-8"):
+        print(f"알림: {readme}에 <!-- results -->가 없어 표와 그림을 새로 만들지 않습니다.")
+        return
+    files = [root / "figures" / f"results_{kind}.json" for kind in NOTEBOOKS]
+    results = [published(file) for file in files]
+    replace_section(readme, "results", table(results, stored_test_accuracies()))
+    draw(found := paired_differences(), root)
+    replace_section(readme, "answer", answer(found))
+    replace_section(readme, "lead", lead())
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(lambda: update(Path())))
+    sys.exit(exit_code(lambda: update(Path()), needs="figures"))

@@ -7,8 +7,8 @@ They start from the logits and weights that the re-run's kernel held at the end,
 import hashlib
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, replace
+from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
@@ -22,23 +22,19 @@ from mnist_mlp.evaluation import evaluate_run, log_probabilities
 from mnist_mlp.notebook import plain, train_side_by_side
 from mnist_mlp.recipe import Recipe
 from mnist_mlp.run import OnEpoch, Run
-from mnist_tools.compare import CURVES, NAMES, run_differences
+from mnist_tools.compare import CURVES, NAMES, Problems, run_differences
 from mnist_tools.files import ReportError
 from mnist_tools.shown import Side
 
 PARTS = ("train", "validation", "test")
 SMALLEST_SLOPE = 0.01  # of LReLU: what Maas et al. used; below, it is ReLU under another name
 LARGEST_WIDTH = 4096
-Problems = Iterator[str]
 
 
 def own_data(results: dict[str, Any]) -> Dataset | None:
     """Load the data of the name and seed that results state; None if they state none we know.
 
-    Raises
-    ------
-    ReportError
-        If it is MNIST and the grader has none.
+    Raises ReportError if it is MNIST and the grader has none.
     """
     name, seed = results.get("dataset"), results.get("seed")
     if name not in ("mnist", "sklearn-digits") or type(seed) is not int or not 0 <= seed < 2**32:
@@ -159,10 +155,7 @@ def threshold_problems(side: Side, name: str, threshold: float) -> Problems:
 
 def retrain_problems(side: Side, kind: str, seconds: float) -> Problems:
     """Whether the grader's own code, from the published recipe and seed, comes to the same."""
-    if kind == "framework":
-        from mnist_mlp.framework import fit  # here: notebook 01 can be graded without torch
-    else:
-        from mnist_mlp.scratch import fit
+    fit = import_module(f"mnist_mlp.{kind}").fit  # notebook 01 can be graded without torch
     deadline = time.monotonic() + seconds
 
     def limited(data: Dataset, recipe: Recipe, seed: int, on_epoch: OnEpoch) -> Run:

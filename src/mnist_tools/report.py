@@ -13,7 +13,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import nbformat
 from nbformat import NotebookNode
 
 import mnist_mlp
@@ -27,6 +26,7 @@ from mnist_tools.files import (
     package_files,
     read_notebook,
     write_atomically,
+    write_notebook,
 )
 from mnist_tools.html_page import to_html
 
@@ -77,7 +77,7 @@ def print_pdf(page: Path) -> Path:
         raise ReportError(f"{page} does not exist: build the HTML first")
     pdf = page.with_suffix(".pdf")
     flags = ["--headless", "--disable-gpu", "--no-first-run", "--no-pdf-header-footer"]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
+    if os.geteuid() == 0:
         flags.append("--no-sandbox")  # Chromium refuses a sandbox to root, as in containers
     with tempfile.TemporaryDirectory() as profile:
         flags += [f"--user-data-dir={profile}", f"--print-to-pdf={pdf}"]
@@ -103,7 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
     numbers = [name[:2] for name in NOTEBOOKS.values()]
     parser.add_argument("--only", choices=numbers, help="one notebook alone (01 needs no PyTorch)")
     options = parser.parse_args(arguments)
-    return exit_code(lambda: run(options.command, options.only or ""))
+    return exit_code(lambda: run(options.command, options.only or ""), needs="notebooks")
 
 
 def run(command: str, only: str) -> None:
@@ -116,15 +116,14 @@ def run(command: str, only: str) -> None:
         for source in sources:
             print(print_pdf(Path("reports", f"{source.stem}.html")))
     else:
-        build_pages(sources, report_folder(), execute_first=command == "report")
+        build_pages(sources, execute_first=command == "report")
 
 
-def build_pages(sources: list[Path], folder: Path, execute_first: bool) -> None:
+def build_pages(sources: list[Path], execute_first: bool) -> None:
     """Write and tell each notebook's page, from the notebook as it is or from an executed copy."""
-    titles = {
-        f"{source.stem}.html": read_notebook(source).metadata.get("title", source.stem)
-        for source in sources
-    }
+    notebooks = {f"{source.stem}.html": read_notebook(source) for source in sources}
+    titles = {name: nb.metadata.get("title", name) for name, nb in notebooks.items()}
+    folder = report_folder()
     # The committed figures stay as they are.
     figures = folder / "figures" if execute_first else Path("figures")
     weights, drawing = figures / "weights_scratch.npz", None
@@ -132,12 +131,12 @@ def build_pages(sources: list[Path], folder: Path, execute_first: bool) -> None:
         weights.unlink(missing_ok=True)  # an earlier run's
     written = []
     try:
-        for source, name in zip(sources, titles, strict=True):
-            nb = execute(source, figures) if execute_first else read_notebook(source)
+        for source, (name, nb) in zip(sources, notebooks.items(), strict=True):
+            shown = execute(source, figures) if execute_first else nb
             if drawing is None:  # the first notebook has trained the networks of this page
                 drawing = draw.build(weights, folder, titles)
             others = {other: title for other, title in titles.items() if other != name}
-            write_atomically(folder / name, to_html(nb, others | drawing))
+            write_atomically(folder / name, to_html(shown, others | drawing, notebooks))
             written.append(folder / name)
     finally:
         for page in written:
@@ -165,7 +164,7 @@ def execute_in_place(sources: list[Path]) -> None:
                 )
         replace_files(Path(output), Path("figures"))
     for source, nb in executed.items():
-        write_atomically(source, nbformat.writes(nb) + "\n")
+        write_notebook(source, nb)
         print(source)
     readme.update(Path())
 

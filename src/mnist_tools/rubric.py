@@ -10,24 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mnist_tools import recount
+from mnist_tools import recount, shown
 from mnist_tools.compare import NAMES, Problems, agreement_problems, compared_exactly, text_problems
 from mnist_tools.files import NOTEBOOKS
-from mnist_tools.shown import (
-    HEADINGS,
-    HIDING,
-    Side,
-    active_html,
-    blank,
-    code_cells,
-    figures,
-    hangul,
-    markdown,
-    place,
-    printable,
-    section,
-    tags,
-)
+from mnist_tools.shown import HEADINGS, Side
 
 IMPLEMENTATIONS = {"scratch": "numpy", "framework": "torch"}
 THRESHOLDS = {  # test accuracy on MNIST
@@ -48,16 +34,17 @@ class Item:
 
 def order_problems(side: Side) -> Problems:
     """Whether the cells were executed once each, from the first to the last."""
-    for number, cell in enumerate(code_cells(side.nb), start=1):
+    for number, cell in enumerate(shown.code_cells(side.nb), start=1):
         if cell.execution_count != number:
-            yield f"{place(side.nb, cell)}의 실행 번호가 {number}이 아니라 {cell.execution_count}"
+            where = shown.place(side.nb, cell)
+            yield f"{where}의 실행 번호가 {number}이 아니라 {cell.execution_count}"
             return
 
 
 def output_problems(side: Side) -> Problems:
     """Errors, stderr, what a browser would run, tags that hide errors or skip cells."""
     for cell in side.nb.cells:
-        found = [f"{tag} 태그" for tag in tags(cell) if tag in HIDING]
+        found = [f"{tag} 태그" for tag in shown.tags(cell) if tag in shown.HIDING]
         for output in cell.get("outputs", []):
             if output.output_type == "error":
                 found.append(f"오류 {output.ename}")
@@ -65,8 +52,8 @@ def output_problems(side: Side) -> Problems:
                 found.append(f"stderr 출력 {output.text.strip()[:80]!r}")
             data = output.get("data", {})
             found += [f"{kind} 출력" for kind in data if re.search("javascript|widget", kind)]
-        found += [f"브라우저에서 실행되는 HTML {html!r}" for html in active_html(cell)]
-        yield from (f"{place(side.nb, cell)}에 {what}" for what in found)
+        found += [f"브라우저에서 실행되는 HTML {html!r}" for html in shown.active_html(cell)]
+        yield from (f"{shown.place(side.nb, cell)}에 {what}" for what in found)
 
 
 def result_problems(side: Side, kind: str) -> Problems:
@@ -85,19 +72,19 @@ def result_problems(side: Side, kind: str) -> Problems:
 
 def section_problems(side: Side, letter: str, name: str) -> Problems:
     """Whether the section is there, in its place, with a figure that shows the activation."""
-    cells, position = section(side.nb, letter), side.nb.cells.index
+    cells, position = shown.section(side.nb, letter), side.nb.cells.index
     if not cells:
         yield f"제목 '{HEADINGS[letter]}'이 없음"
         return
-    before = [section(side.nb, earlier) for earlier in HEADINGS if earlier < letter]
+    before = [shown.section(side.nb, earlier) for earlier in HEADINGS if earlier < letter]
     if any(found and position(found[0]) > position(cells[0]) for found in before):
         yield "(a), (b), (c)의 순서가 아님"
-    pictures = figures(cells)
+    pictures = shown.figures(cells)
     if not pictures:
         yield "그림이 없음"
-    elif any(blank(picture) for picture, _ in pictures):
+    elif any(shown.blank(picture) for picture, _ in pictures):
         yield "그림이 비었거나 너무 작음"
-    elif not all(hangul(text) for _, text in pictures):
+    elif not all(shown.hangul(text) for _, text in pictures):
         yield "그림에 한국어 대체 텍스트가 없음"
     elif not any(re.search(NAMES[name], text) for _, text in pictures):
         yield f"그림의 대체 텍스트에 {name}가 없음"
@@ -105,12 +92,12 @@ def section_problems(side: Side, letter: str, name: str) -> Problems:
 
 def commentary_problems(side: Side, letter: str) -> Problems:
     """Whether Korean text with numbers about both activations follows the section's figure."""
-    cells = section(side.nb, letter)
-    drawing = [number for number, cell in enumerate(cells) if figures([cell])]
-    text = markdown(cells[drawing[0] :]) if drawing else ""
-    for _, caption in figures(cells):  # which may stand below its figure too
+    cells = shown.section(side.nb, letter)
+    drawing = [number for number, cell in enumerate(cells) if shown.figures([cell])]
+    text = shown.markdown(cells[drawing[0] :]) if drawing else ""
+    for _, caption in shown.figures(cells):  # which may stand below its figure too
         text = text.replace(caption, "")
-    if hangul(text) < 50:
+    if shown.hangul(text) < 50:
         yield "그림 뒤에 한국어 해설이 없음"
     elif not all(re.search(said, text) for said in (*NAMES.values(), r"\d")):
         yield "해설이 두 활성화 함수의 수치를 말하지 않음"
@@ -177,6 +164,6 @@ def judge(kind: str, submitted: Side, again: Side, retrain: float = 0) -> list[I
     for key, title, checks in rubric(kind, submitted, again, retrain):
         problems = [again.error] if key == "run" and again.error else []
         problems += [problem for check in checks for problem in problems_of(*check)]
-        problems = [printable(problem) for problem in dict.fromkeys(problems)]
+        problems = [shown.printable(problem) for problem in dict.fromkeys(problems)]
         items.append(Item(NOTEBOOKS[kind], key, title, problems))
     return items

@@ -232,12 +232,12 @@ def progress(run: StoredRun) -> str:
     return f"{name}, 시드 {run.seed}: {accuracy}"
 
 
-def main() -> int:
-    """Run the study from the command line."""
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scheduler", help="address of a running Dask scheduler")
     parser.add_argument("--output", type=Path, default=STUDY_FILE, help="default: data/study.jsonl")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     return exit_code(lambda: run_study(plan(), options.output, options.scheduler))
 
 

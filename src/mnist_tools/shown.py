@@ -52,7 +52,7 @@ class Side:
     def results(self) -> dict[str, Any]:
         """What the notebook publishes; nothing unless there is just one such output."""
         cells = [cell for cell in code_cells(self.nb) if "results" in tags(cell)]
-        found = shown(cells, "application/json")
+        found = data(cells, "application/json")
         return found[0] if len(found) == 1 and isinstance(found[0], dict) else {}
 
     @property
@@ -85,29 +85,27 @@ def place(nb: NotebookNode, cell: NotebookNode) -> str:
     return f"{nb.cells.index(cell) + 1}번째 셀({cell.id})"
 
 
-def shown(cells: list[NotebookNode], kind: str) -> list[Any]:
+def outputs(cells: list[NotebookNode], kind: str) -> list[NotebookNode]:
+    """Return the outputs of cells that have data of a MIME type."""
+    found = [output for cell in cells for output in cell.get("outputs", [])]
+    return [output for output in found if kind in output.get("data", {})]
+
+
+def data(cells: list[NotebookNode], kind: str) -> list[Any]:
     """Return the data of a MIME type that cells put out."""
-    data = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
-    return [content[kind] for content in data if kind in content]
+    return [output.data[kind] for output in outputs(cells, kind)]
 
 
 def figures(cells: list[NotebookNode]) -> list[tuple[str, str]]:
     """Return the figures that cells put out: a base64 PNG and its alternative text each."""
-    outputs = [output for cell in cells for output in cell.get("outputs", [])]
-    return [
-        (output.data["image/png"], output.metadata.get("image/png", {}).get("alt", ""))
-        for output in outputs
-        if "image/png" in output.get("data", {})
-    ]
+    png = "image/png"
+    return [(o.data[png], o.metadata.get(png, {}).get("alt", "")) for o in outputs(cells, png)]
 
 
 def pixels(picture: str) -> NDArray[np.uint8]:
-    """Return the pixels (height, width, 4) of a base64 PNG.
+    """Return the pixels (height, width, 4) of a base64 PNG, or raise ValueError if it has too many.
 
-    Raises
-    ------
-    ValueError
-        If there are more than ``PIXELS``, by the header alone: a small file can hold gigabytes.
+    The header alone says how many: a small file can hold gigabytes.
     """
     image = Image.open(io.BytesIO(base64.b64decode(picture)), formats=["PNG"])
     if image.width * image.height > PIXELS:
@@ -141,7 +139,7 @@ def section(nb: NotebookNode, letter: str) -> list[NotebookNode]:
 def markdown(cells: list[NotebookNode]) -> str:
     """Return the text of Markdown cells, then of Markdown outputs."""
     sources = [cell.source for cell in cells if cell.cell_type == "markdown"]
-    return "\n\n".join(sources + shown(cells, "text/markdown"))
+    return "\n\n".join(sources + data(cells, "text/markdown"))
 
 
 def hangul(text: str) -> int:
@@ -158,19 +156,18 @@ def numbers(text: str) -> NDArray[np.float64]:
     rows = []
     for whole, decimals, power in found:
         digits = whole.replace(",", "") + decimals
-        step, rounded = (
-            10.0 ** (int(power or 0) - len(decimals)),
-            len(digits.lstrip("0") + power) > 2,
-        )
+        step = 10.0 ** (int(power or 0) - len(decimals))
+        rounded = len(digits.lstrip("0") + power) > 2
         if rounded or decimals:
             rows.append((float(digits) * step, step * rounded))
     return np.array(rows).reshape(-1, 2)
 
 
-def states(stated: NDArray[np.float64], value: float) -> bool:
+def states(stated: NDArray[np.float64], *values: float) -> bool:
     """Whether one of the ``numbers`` is a value when rounded, as a fraction or in percent."""
     number, step = stated.T
-    return bool((np.abs(number - [[value], [100 * value]]) <= 0.501 * step + 1e-13 * number).any())
+    distance = np.abs(number - np.outer([1, 100], values).reshape(-1, 1))
+    return bool((distance <= 0.501 * step + 1e-13 * number).any())
 
 
 def same_pictures(one: NotebookNode, other: NotebookNode) -> bool:
@@ -181,21 +178,21 @@ def same_pictures(one: NotebookNode, other: NotebookNode) -> bool:
     )
 
 
-def visible(cell: NotebookNode) -> str:
+def words(cell: NotebookNode) -> list[str]:
     """Return all that a cell's outputs say, but for pictures and results (compared elsewhere).
 
     Programs cut a stream into outputs in different places; a reader sees it whole.
     """
     streams = "".join(output.get("text", "") for output in cell.outputs)
-    data = [pair for output in cell.outputs for pair in sorted(output.get("data", {}).items())]
-    said = [str(text) for kind, text in data if kind not in ("image/png", "application/json")]
-    return "\n".join([streams, *said, *(text for _, text in figures([cell]))])
+    pairs = [pair for output in cell.outputs for pair in sorted(output.get("data", {}).items())]
+    said = [str(text) for kind, text in pairs if kind not in ("image/png", "application/json")]
+    return "\n".join([streams, *said, *(text for _, text in figures([cell]))]).split()
 
 
 def active_html(cell: NotebookNode) -> list[str]:
     """Name what a browser would run or load if it showed a cell and its outputs as they are."""
-    html = shown([cell], "text/html") + shown([cell], "image/svg+xml")
-    texts = shown([cell], "text/markdown") + [cell.source] * (cell.cell_type == "markdown")
+    html = data([cell], "text/html") + data([cell], "image/svg+xml")
+    texts = data([cell], "text/markdown") + [cell.source] * (cell.cell_type == "markdown")
     html += [markdown2html(text) if len(text) < 200_000 else text for text in texts]
     return [found[0][:40] for text in html if (found := ACTIVE.search(str(text)))]
 

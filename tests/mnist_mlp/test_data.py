@@ -5,8 +5,6 @@ import math
 import os
 import shutil
 import tracemalloc
-import zlib
-from collections import Counter
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -14,7 +12,6 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 from tiny_mnist import (
     CLOSED,
     NAMES,
@@ -47,8 +44,11 @@ def refusal(*arguments: Any, of: Any = data.load, **keywords: Any) -> str:
 def refused_file(path: Path) -> str:
     """Return what read_idx says about a file, which it must name."""
     message = refusal(path, of=data.read_idx)
-    assert str(path) in message
+    assert message.startswith(str(path))
     return message
+
+
+# ---- one file
 
 
 @pytest.mark.parametrize("array", [LABELS, IMAGES, np.zeros(data.MAX_COUNT, np.uint8)])
@@ -65,38 +65,38 @@ def header(*shape: int, code: int = 8) -> bytes:
     return bytes([0, 0, code, len(shape)]) + b"".join(n.to_bytes(4, "big") for n in shape)
 
 
-BAD_FILES = {  # random faults: test_data_fuzz.py
+BAD_FILES = {
     "empty": (b"", "is empty"),
     "html": (b"<!DOCTYPE html>", r"begins with b'<!DO'"),
-    "another type code": (header(10, code=13) + bytes(10), "begins with"),
-    "two dimensions": (header(10, 10) + bytes(100), "begins with"),
-    "four dimensions": (header(1, 28, 28, 1) + bytes(784), "begins with"),
-    "only the magic number": (idx(LABELS)[:4], "incomplete"),
+    "QMNIST's labels": (zipped(header(60_000, 8, code=12) + bytes(60_000 * 32)), "begins with"),
+    "gzipped twice": (zipped(zipped(idx(LABELS))), "begins with"),
     "half a header": (idx(IMAGES)[:14], "incomplete"),
     "no items": (header(0), "claims the shape"),
     "too many items": (header(data.MAX_COUNT + 1) + bytes(data.MAX_COUNT + 1), "claims the shape"),
     "28x29": (header(1, 28, 29) + bytes(28 * 29), "claims the shape"),
     "truncated": (idx(LABELS)[:-1], "fewer"),
     "trailing byte": (idx(LABELS) + b"\0", "more"),
-    "trailing member": (zipped(idx(LABELS)) + zipped(b"\0"), "more"),
     "trailing garbage": (zipped(idx(LABELS)) + b"garbage", "incomplete"),
     "bad checksum": (zipped(idx(LABELS))[:-8] + bytes(4) + zipped(idx(LABELS))[-4:], "incomplete"),
-    "bad length": (zipped(idx(LABELS))[:-4] + bytes(4), "incomplete"),
     "bad deflate stream": (zipped(idx(LABELS))[:10] + b"\xff" * 20, "incomplete"),
-    "truncated gzip": (zipped(idx(LABELS))[:-1], "incomplete"),
-    "gzipped twice": (zipped(zipped(idx(LABELS))), "begins with"),
-    "QMNIST's labels": (zipped(header(60_000, 8, code=12) + bytes(60_000 * 32)), "begins with"),
-    "EMNIST's letters": (zipped(header(124_800, 28, 28) + bytes(99)), "claims the shape"),
+    "half a gzip": (zipped(idx(LABELS))[:15], "incomplete"),
+    "a bomb": (zipped(idx(LABELS)) + 100 * zipped(bytes(10 << 20)), "more"),
+    "a promise": (zipped(header(data.MAX_COUNT, 28, 28)), "fewer"),
 }
 
 
-@pytest.mark.parametrize("fault", BAD_FILES)
-def test_a_bad_file_is_refused_with_its_name_its_fault_and_a_way_out(fault: str) -> None:
-    content, expected = BAD_FILES[fault]
+@pytest.mark.parametrize(("content", "fault"), BAD_FILES.values(), ids=BAD_FILES)
+def test_a_bad_file_is_refused_with_its_name_its_fault_and_a_way_out(
+    content: bytes, fault: str
+) -> None:
     (path,) = fill(Path(), {"train-labels-idx1-ubyte.gz": content})
+    tracemalloc.start()
     message = refused_file(path)
-    assert expected in message
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert fault in message
     assert message.endswith("Delete it and download it again.")
+    assert peak < 80 << 20  # bytes: what the largest honest file takes
 
 
 def test_what_is_not_a_readable_file_is_refused(
@@ -115,135 +115,98 @@ def test_what_is_not_a_readable_file_is_refused(
     assert "Permission denied" in refused_file(path)
 
 
-def test_no_file_makes_the_decoder_allocate_more_than_the_largest_honest_file() -> None:
-    deflate = zlib.compressobj(1, wbits=31)
-    stream = [deflate.compress(idx(LABELS)), deflate.compress(bytes(64 << 20)), deflate.flush()]
-    bombs = [  # file, bytes that reading it may take
-        (b"".join(stream), 1 << 20),
-        (zipped(idx(LABELS)) + 100 * zipped(bytes(10 << 20)), 1 << 20),
-        (header(2**32 - 1) + bytes(99), 1 << 20),
-        (header(2**32 - 1, 28, 28) + bytes(99), 1 << 20),
-        (zipped(header(data.MAX_COUNT, 28, 28)), 80 << 20),
-    ]
-    for content, limit in bombs:
-        (path,) = fill(Path(), {"bomb": content})
-        tracemalloc.start()
-        refused_file(path)
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        assert peak < limit
+# ---- four files
 
 
 def given(arrays: list[Any]) -> list[Path]:
     return fill(Path("given"), four_files(arrays))
 
 
-@pytest.mark.parametrize("n_test", [20, 100])  # a test set may be as large as the training set
-def test_other_well_formed_files_are_not_called_mnist(
-    capsys: pytest.CaptureFixture[str], n_test: int
-) -> None:
-    arrays = four_arrays(n_test=n_test)
-    dataset = data.load(file_path=[str(path) for path in given(arrays)])
-    assert dataset.name == "idx-files"
-    assert "MNIST가 아닌" in capsys.readouterr().out
-    check_splits(dataset, arrays)
-
-
 @pytest.mark.parametrize("changed", range(4))
 def test_the_name_mnist_needs_all_four_contents(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], changed: int
 ) -> None:
-    arrays = four_arrays()
+    arrays = four_arrays(n_test=100)  # a test set may be as large as the training set
     make_canonical(monkeypatch, arrays)
     plain = {name: idx(array) for name, array in zip(NAMES, arrays, strict=True)}
     assert data.load(file_path=fill(Path(), plain)).name == "mnist"
     assert capsys.readouterr().out == ""
     arrays[changed][:2] = arrays[changed][1::-1].copy()
-    assert data.load(file_path=given(arrays)).name == "idx-files"
-
-
-@pytest.mark.parametrize("seed", [-1, 2**32, 2**33 - 1, 1.0, math.nan, "1", None, [1]])
-def test_a_seed_that_is_no_whole_number_in_range_is_refused(seed: Any) -> None:
-    expected = f"The seed is {seed!r}. Use a whole number from 0 to 4,294,967,295."
-    assert refusal("sklearn-digits", seed=seed) == expected
-    assert refusal(file_path=given(four_arrays()), seed=seed) == expected
+    dataset = data.load(file_path=[str(path) for path in given(arrays)])
+    check_splits(dataset, arrays)
+    assert dataset.name == "idx-files"
+    assert "MNIST가 아닌" in capsys.readouterr().out
 
 
 def test_the_seed_chooses_the_validation_images_and_nothing_else() -> None:
     arrays = four_arrays()
-    paths = given(arrays)
-    default = data.load(file_path=paths)
-    same: Any  # NumPy's whole numbers too
-    for same in (0, np.int64(0)):
-        again = data.load(file_path=paths, seed=same)
-        np.testing.assert_array_equal(again.validation.images, default.validation.images)
-    for seed in (1, 2**32 - 1):
-        other = data.load(file_path=paths, seed=seed)
-        check_splits(other, arrays)
-        assert not np.array_equal(other.validation.images, default.validation.images)
+    seeds: list[Any] = [0, np.int64(0), 1, 2**32 - 1]
+    first, *others = (data.load(file_path=given(arrays), seed=seed) for seed in seeds)
+    for seed, dataset in zip(seeds[1:], others, strict=True):
+        check_splits(dataset, arrays)
+        same = np.array_equal(dataset.validation.images, first.validation.images)
+        assert same == (seed == 0)
 
 
-ORDERS = {  # which file is given in which place
-    "images and labels swapped": [1, 0, 3, 2],
-    "training and test swapped": [2, 3, 0, 1],
-    "labels of the other set": [0, 3, 2, 1],
-    "labels twice": [0, 1, 1, 1],
-    "training images twice": [0, 1, 0, 1],
-    "test images twice": [2, 3, 2, 3],
+WRONG_PLACES = {  # which file is given in which place; the first one that is wrong
+    "images and labels swapped": ([1, 0, 3, 2], 0),
+    "training and test swapped": ([2, 3, 0, 1], 0),
+    "labels of the other set": ([0, 3, 2, 1], 1),
+    "training images twice": ([0, 1, 0, 1], 2),
 }
 
 
-@pytest.mark.parametrize("case", ORDERS)
-def test_files_in_the_wrong_places_are_refused(monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+@pytest.mark.parametrize(("order", "wrong"), WRONG_PLACES.values(), ids=WRONG_PLACES)
+def test_files_in_the_wrong_places_are_refused(
+    monkeypatch: pytest.MonkeyPatch, order: list[int], wrong: int
+) -> None:
     arrays = four_arrays(n_train=50)
-    paths = [given(arrays)[i] for i in ORDERS[case]]
-    message = refusal(file_path=paths)
-    if case == "labels of the other set":  # unknown ones can only be told by their number
-        assert f"{paths[0]} and {paths[1]} hold 50 images but 20 labels" in message
+    message = refusal(file_path=[given(arrays)[i] for i in order])
+    if wrong == 1:  # unknown labels can only be told by their number
+        assert f"{NAMES[0]}.gz and given/{NAMES[3]}.gz hold 50 images but 20 labels" in message
     else:
         assert "The files look swapped; their order is: train-images, train" in message
-    if case == "training and test swapped":
-        assert f"{paths[0]} (training) is smaller than {paths[2]} (test)" in message
     make_canonical(monkeypatch, arrays := four_arrays(n_train=50, n_test=50))
-    paths = [given(arrays)[i] for i in ORDERS[case]]  # known ones by their content
-    wrong = next(i for i in range(4) if ORDERS[case][i] != i)
-    held = NAMES[ORDERS[case][wrong]]
-    assert f"{paths[wrong]} holds {held}, not {NAMES[wrong]}. The files" in refusal(file_path=paths)
+    paths = [given(arrays)[i] for i in order]  # known ones by their content
+    expected = f"{paths[wrong]} holds {NAMES[order[wrong]]}, not {NAMES[wrong]}. The files"
+    assert expected in refusal(file_path=paths)
 
 
-@pytest.mark.parametrize("place", [0, 2])
-def test_black_images_are_refused(place: int) -> None:
-    """Nothing could be learned from them, and the report would be nonsense in every figure."""
-    arrays = four_arrays()
-    arrays[place] *= 0
-    assert f"{NAMES[place]}.gz holds only black images" in refusal(file_path=given(arrays))
+def test_files_that_nothing_could_be_learned_from_are_refused() -> None:
+    def changed(place: int, change: Any) -> str:
+        arrays = four_arrays()
+        arrays[place] = change(arrays[place])
+        return refusal(file_path=given(arrays))
 
-
-def test_labels_that_do_not_fit_are_refused() -> None:
+    for place in (0, 2):
+        assert f"{NAMES[place]}.gz holds only black images" in changed(place, lambda a: 0 * a)
     for place, n in ((1, 10), (3, 120)):
-        arrays = four_arrays()
-        arrays[place][5] = 10
-        assert f"{NAMES[place]}.gz holds the label 10" in refusal(file_path=given(arrays))
-        arrays = four_arrays()
-        arrays[place] = np.resize(arrays[place], n)
-        assert f"images but {n} labels" in refusal(file_path=given(arrays))
-    arrays = four_arrays()
-    arrays[1][arrays[1] == 3] = 4
-    arrays[1][0] = 3
-    assert f"{NAMES[1]}.gz cannot be split 80/20 by class" in refusal(file_path=given(arrays))
+        assert f"{NAMES[place]}.gz holds the label 10" in changed(place, lambda a: a + 1)
+        assert f"images but {n} labels" in changed(place, lambda a, n=n: np.resize(a, n))
+    assert f"{NAMES[1]}.gz cannot be split 80/20" in changed(1, lambda a: [8, *([7] * 99)] + 0 * a)
 
 
-def test_arguments_without_meaning_are_refused() -> None:
+def test_arguments_without_meaning_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     paths = given(four_arrays())
-    wrong = [[], paths[:3], [*paths, paths[0]], str(paths[0]), paths[0], "four", 4, [None] * 4]
-    for value in wrong:
+    for value in ([], paths[:3], [*paths, paths[0]], str(paths[0]), paths[0], "four", [None] * 4):
         assert "list of four paths: train-images" in refusal(file_path=value)
     assert "missing.gz cannot be read" in refusal(file_path=[*paths[:3], "missing.gz"])
-    for name in ("fashion", "MNIST", None):
+    for name in ("fashion", None):
         expected = f"No dataset {name!r}. Use 'mnist' or 'sklearn-digits'."
         assert refusal(name) == refusal(name, file_path=paths) == expected
+    nobody = "~nobody-of-this-name"
+    assert f"{nobody} cannot be read" in refusal(file_path=[nobody] * 4)
+    monkeypatch.setenv("HOME", str(Path().absolute()))
+    assert data.load(file_path=[f"~/{path}" for path in paths]).name == "idx-files"
     message = refusal("sklearn-digits", file_path=paths)
     assert message == "'sklearn-digits' reads no files. Use 'mnist', or no file_path."
+    for seed in (-1, 2**32, 1.0, math.nan, "1", None, [1]):
+        expected = f"The seed is {seed!r}. Use a whole number from 0 to 4,294,967,295."
+        assert refusal("sklearn-digits", seed=seed) == expected
+        assert refusal(file_path=paths, seed=seed) == expected
+
+
+# ---- places
 
 
 def test_the_first_place_in_the_documented_order_wins(
@@ -271,34 +234,37 @@ def test_the_first_place_in_the_documented_order_wins(
 
 
 DOTTED = "{1}.idx{2}-ubyte"
-LAYOUTS = {  # a file's path: {0} train-images-idx3-ubyte, {1} train-images, {2} 3
-    "the assignment's": "{0}.gz",
-    "unpacked": "{0}",
-    "by the name that the .gz remembers": DOTTED,
-    "that, gzipped": DOTTED + ".gz",
-    "7-Zip, a folder for each file": "{0}/" + DOTTED,
-    "a folder that keeps the suffix": "{0}.gz/{0}",
-    "torchvision's root": "MNIST/raw/{0}.gz",
-    "torchvision's MNIST": "raw/{0}",
-    "Kaggle's archive": "archive/" + DOTTED,
-    "a folder MNIST": "MNIST/{0}.gz",
-    "a folder mnist": "mnist/" + DOTTED,
-}
+LAYOUTS = [  # a file's path: {0} train-images-idx3-ubyte, {1} train-images, {2} 3
+    "{0}.gz",  # the assignment's
+    "{0}",
+    DOTTED,  # the name that the .gz remembers
+    DOTTED + ".gz",
+    "{0}/" + DOTTED,  # 7-Zip's folder for each file
+    "{0}.gz/{0}",
+    "MNIST/raw/{0}.gz",  # torchvision's root
+    "raw/{0}",
+    "archive/" + DOTTED,  # Kaggle's
+    "MNIST/{0}.gz",
+    "mnist/" + DOTTED,
+]
 PLACES = ["named", "repo/data", "cwd/data", "cwd"]
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("layout", LAYOUTS)
 def test_files_are_found_as_the_usual_sources_lay_them_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str, place: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
     if place == "named":
-        monkeypatch.setenv("MNIST_DIR", str(tmp_path / place))
+        monkeypatch.setenv("MNIST_DIR", "~/named")
     arrays = four_arrays()
-    for name, array in zip(NAMES, arrays, strict=True):
-        spelled = LAYOUTS[layout].format(name, name[:-11], array.ndim)
-        fill(tmp_path / place, {spelled: idx(array)})
-    check_splits(data.load(), arrays)
+    for layout in LAYOUTS:
+        for name, array in zip(NAMES, arrays, strict=True):
+            spelled = layout.format(name, name[:-11], array.ndim)
+            fill(tmp_path / place, {spelled: idx(array)})
+        check_splits(data.load(), arrays)
+        for path in (tmp_path / place).iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def test_of_several_spellings_the_first_that_is_a_file_is_read() -> None:
@@ -306,13 +272,11 @@ def test_of_several_spellings_the_first_that_is_a_file_is_read() -> None:
     arrays = four_arrays()
     for name, array in zip(NAMES, arrays, strict=True):
         fill(Path(), {f"{name}/{name}": b"not read", name.replace("-idx", ".idx"): idx(array)})
-    check_splits(data.load(), arrays)
-    shutil.rmtree(NAMES[0])
-    fill(Path(), {f"{NAMES[0]}.gz": idx(arrays[0]), NAMES[0]: b"not read: the .gz comes first"})
+    fill(Path(), {f"{NAMES[0]}.gz": idx(arrays[0]), NAMES[0].replace("-idx", ".idx"): b"not read"})
     check_splits(data.load(), arrays)
 
 
-ODD_NAMES = ["{0} (1).gz", "{0}(1)", "{0}.gz.1", "{0}.gz의 사본", "Copy of {0}", "._{0}.GZ"]
+ODD_NAMES = ["{0} (1).gz", "{0}.gz의 사본", "Copy of {0}"]
 
 
 @pytest.mark.parametrize("form", ODD_NAMES)
@@ -327,45 +291,27 @@ def test_a_file_under_an_odd_name_is_taken_if_it_is_mnists_and_named_otherwise(
     files = make_canonical(monkeypatch, arrays)
     check_splits(data.load(), arrays)
     paths[2].write_bytes(b"another file")
-    expected = (
-        f"has {paths[0].name} but lacks {NAMES[2]}.gz (similar names there: {paths[2].name}). Add"
-    )
-    assert expected in refusal()
+    lacks = f"has {paths[0].name} but lacks {NAMES[2]}.gz (similar names there: {paths[2].name})."
+    assert lacks in refusal()
     for path in (paths[0], paths[1], paths[3]):
         path.unlink()
     capsys.readouterr()
     with mirror(files) as server:
         monkeypatch.setenv("MNIST_MIRRORS", server.url)
         check_splits(data.load(), arrays)
-    expected = f"쓰지 않은 것: {paths[2]}). 내려받은 MNIST를 사용합니다."
-    assert expected in capsys.readouterr().out
+    assert f"쓰지 않은 것: {paths[2]}). 내려받은 MNIST를 사용합니다." in capsys.readouterr().out
 
 
 def test_what_only_looks_like_mnist_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    near = ["MNIST_train.csv", "mnist.npz", "test-images-idx3-ubyte.gz", "train-labels.gz"]
+    near = "test-images-idx3-ubyte.gz, train-labels.gz, MNIST_train.csv, mnist.npz"
     far = ["study.jsonl", "01_scratch_mlp.ipynb", "mnist_mlp.py", "training.png"]
-    fill(Path(), dict.fromkeys([*near, *far, "MNIST/raw/mnist.pkl.gz"], b"x"))
+    fill(Path(), dict.fromkeys([*near.split(", "), *far, "MNIST/raw/mnist.pkl.gz"], b"x"))
     data.load()
-    banner = capsys.readouterr().out
-    assert f"쓰지 않은 것: {', '.join(near)}, raw/mnist.pkl.gz)\n" in banner
+    assert f"쓰지 않은 것: {near}, raw/mnist.pkl.gz)\n" in capsys.readouterr().out
     monkeypatch.setenv("MNIST_DIR", ".")
-    assert f" (similar names there: {', '.join(near)}, mnist.pkl.gz). Correct it" in refusal()
-
-
-def test_a_tilde_is_the_home_folder_everywhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path / "cwd"))
-    arrays = four_arrays()
-    for paths in ([f"~/{path}" for path in given(arrays)], [Path("~", p) for p in given(arrays)]):
-        check_splits(data.load(file_path=paths), arrays)
-    monkeypatch.setenv("MNIST_DIR", "~/given")
-    check_splits(data.load(), arrays)
-    monkeypatch.setenv("MNIST_DIR", "~nobody-of-this-name/given")
-    assert "MNIST_DIR=~nobody-of-this-name/given" in refusal()
-    assert "~nobody-of-this-name cannot be read" in refusal(file_path=["~nobody-of-this-name"] * 4)
+    assert f" (similar names there: {near}, mnist.pkl.gz). Correct or" in refusal()
 
 
 @pytest.mark.parametrize("place", [*PLACES, "cwd/MNIST/raw"])
@@ -381,18 +327,13 @@ def test_what_the_user_supplied_is_never_passed_over(
     paths[1].unlink()
     paths[1].symlink_to(paths[1])
     assert f"{NAMES[1]}.gz cannot be read" in refusal()
-    paths[1].unlink()
-    paths[2].unlink()
-    missing = (
-        f"{place} has {NAMES[0]}.gz but lacks {NAMES[1]}.gz, {NAMES[2]}.gz. Add what is missing"
-    )
+    for path in paths[1:3]:
+        path.unlink()
+    missing = f"{place} has {NAMES[0]}.gz but lacks {NAMES[1]}.gz, {NAMES[2]}.gz. Add what is"
     assert missing in refusal()
-    paths[3].unlink()
-    paths[0].unlink()
-    if place == "named":
-        assert "MNIST_DIR" in refusal()  # the folder is empty
-    else:
-        assert data.load().name == "sklearn-digits"
+
+
+# ---- what is used without files, and what it holds
 
 
 def test_the_embedded_digits_are_enlarged_exactly_and_their_test_set_is_fixed() -> None:
@@ -403,7 +344,6 @@ def test_the_embedded_digits_are_enlarged_exactly_and_their_test_set_is_fixed() 
     }
     first, other = (data.load("sklearn-digits", seed=seed) for seed in (0, 1))
     for dataset in (first, other):
-        assert dataset.name == "sklearn-digits"
         splits = (dataset.train, dataset.validation, dataset.test)
         assert [len(split.labels) for split in splits] == [1149, 288, 360]
         rows = [row.tobytes() for split in splits for row in split.images]
@@ -412,22 +352,15 @@ def test_the_embedded_digits_are_enlarged_exactly_and_their_test_set_is_fixed() 
         assert labels.tolist() == [enlarged[row] for row in rows]
     np.testing.assert_array_equal(first.test.images, other.test.images)
     assert not np.array_equal(first.train.images, other.train.images)
-    everything = np.arange(1797)
-    held = train_test_split(everything, test_size=0.2, stratify=bunch.target, random_state=0)[1]
-    assert first.test.labels.tolist() == bunch.target[np.sort(held)].tolist()
 
 
-def test_facts_of_the_dataset_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    """MNIST where MNIST_DIR names it, otherwise the embedded digits."""
+def test_mnist_itself_or_the_digits_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MNIST_DIR", REAL)
     dataset = data.load("mnist" if REAL else "sklearn-digits", seed=3)
     splits = (dataset.train, dataset.validation, dataset.test)
     sizes = [48_000, 12_000, 10_000] if REAL else [1149, 288, 360]
     assert dataset.name == ("mnist" if REAL else "sklearn-digits")
     assert [split.images.shape for split in splits] == [(n, 784) for n in sizes]
-    assert len({row.tobytes() for split in splits for row in split.images}) == sum(sizes)
-    train, validation = (Counter(split.labels.tolist()) for split in splits[:2])
-    assert set(train) == set(range(10))
-    for c in range(10):  # within one image
-        assert abs(validation[c] - (train[c] + validation[c]) / 5) <= 1
+    train, validation = (np.bincount(split.labels) for split in splits[:2])
+    assert np.abs(validation - (train + validation) / 5).max() <= 1  # within one image
     assert all((split.images.min(), split.images.max()) == (0, 1) for split in splits)

@@ -164,11 +164,13 @@ def test_reliability_bins_hold_equally_many_images_and_the_least_sure_come_first
     # The answers' probabilities are 0.6, 0.7, 0.8, 0.9; the second and the last are wrong.
     p = np.array([0.8, 0.6, 0.9, 0.7])
     logits = np.log(np.column_stack([p, 1 - p]))
-    unsure, sure = reliability(logits, np.array([0, 0, 1, 1]), bins=2)
+    unsure, sure = reliability(logits, np.array([0, 0, 1, 1]), bins=2, part=1)
     assert (unsure.images, unsure.wrong, sure.wrong) == (2, 0.5, 0.5)
     assert [unsure.said, sure.said] == pytest.approx([0.35, 0.15])
     assert [unsure.low, unsure.high] == pytest.approx([0.0945, 0.9055], abs=1e-4)  # Wilson, 1 of 2
-    assert [b.images for b in reliability(logits, np.array([0, 0, 1, 1]), bins=10)] == [1] * 4
+    assert [b.images for b in reliability(logits, np.array([0, 0, 1, 1]), part=1)] == [1] * 4
+    (least_sure,) = reliability(logits, np.array([0, 0, 1, 1]), bins=1, part=0.25)
+    assert least_sure.said == pytest.approx(0.4)
 
 
 def test_images_that_one_network_reads_come_with_the_others_surest_errors_first() -> None:

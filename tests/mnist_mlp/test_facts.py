@@ -163,9 +163,6 @@ def test_gradient_flow_is_relative_to_the_last_layer_and_its_prediction_that_of_
         assert flow["start"][-1] == 1
         assert flow["after"] == pytest.approx(flow["start"], rel=1e-4)  # nothing was learned
         assert flow["start"] == pytest.approx(flow["predicted"], rel=0.5)  # width 32, two draws
-    # A rectifier is flat where z <= 0; 5 % of a sigmoid's steepest slope is beyond |z| = 4.3.
-    assert shallow["saturated"] == pytest.approx(1 - shallow["active"])
-    assert deep["saturated"] < 0.05
 
 
 def test_the_prediction_takes_the_widths_and_the_variance_of_the_recipe() -> None:
@@ -191,7 +188,7 @@ def test_first_layers_show_twelve_units_and_the_dead_and_what_was_learned_alike(
     found = facts.first_layer({"ReLU": alike, "LReLU": (dead, np.zeros(20), before)}, images)
     shown = [text for _, text in found["units"]["LReLU"]]
     assert shown[:12] == [f"#{k}" for k in range(12)]
-    assert shown[12:] == ["#15 dead", "#16 dead"]
+    assert shown[12:] == ["#15 off", "#16 off"]
     assert found["dead"]["LReLU"] == 5
     assert found["likeness"] > 0.7
     assert abs(found["control"]) < 0.1

@@ -59,10 +59,10 @@ def test_images_that_nobody_reads_show_the_usual_answer() -> None:
 
 
 def test_units_of_both_networks_share_one_colour_scale() -> None:
-    units = {name: [(scale * IMAGES[0], "#0"), (IMAGES[1], "#1 dead")] for name, scale in SCALES}
+    units = {name: [(scale * IMAGES[0], "#0"), (IMAGES[1], "#1 off")] for name, scale in SCALES}
     (ax,) = pictures.first_layer(units).axes
     assert {drawn.get_clim() for drawn in ax.images} == {(-1.5, 1.5)}  # half of the largest weight
-    assert [t.get_text() for t in ax.texts] == ["ReLU", "#0", "#1 dead", "LReLU", "#0", "#1 dead"]
+    assert [t.get_text() for t in ax.texts] == ["ReLU", "#0", "#1 off", "LReLU", "#0", "#1 off"]
 
 
 SCALES = (("ReLU", 1.0), ("LReLU", 3.0 / float(IMAGES[0].max())))

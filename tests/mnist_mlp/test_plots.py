@@ -11,7 +11,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
-from mnist_mlp import findings, plots, study
+from mnist_mlp import experiments, findings, over_seeds, plots, study
 from mnist_mlp.checks import Agreement
 from mnist_mlp.evaluation import Interval, reliability
 from mnist_mlp.plots import BLUE, VERMILION
@@ -65,11 +65,11 @@ def test_the_difference_is_coloured_by_who_is_better() -> None:
 
 
 def test_learning_curves_hold_the_history_and_below_it_the_stored_seeds() -> None:
-    again = findings.repeats(
+    again = over_seeds.repeats(
         study_runs(), "numpy", "mnist", {"ReLU": Recipe(), "LReLU": Recipe(alpha=0.1)}
     )
-    over_seeds = findings.curves_over_seeds(again)
-    loss, zoom, means, gaps = plots.learning_curves(RELU, LRELU, "mnist", over_seeds).axes
+    stored = over_seeds.curves(again)
+    loss, zoom, means, gaps = plots.learning_curves(RELU, LRELU, "mnist", stored).axes
     labels = [f"{r} {s}" for r in ("ReLU", "LReLU(0.1)") for s in ("train", "validation")]
     history = RELU.run.history
     assert [line.get_label() for line in loss.lines] == labels
@@ -77,9 +77,9 @@ def test_learning_curves_hold_the_history_and_below_it_the_stored_seeds() -> Non
     assert y(loss.lines[1]) == history.validation_loss
     assert list(loss.lines[0].get_xdata()) == [0, 1, 2, 3]  # type: ignore[arg-type]
     assert y(zoom.lines[1]) == history.validation_loss[1:]
-    assert y(means.lines[0]) == pytest.approx(over_seeds["train"]["ReLU"].mean(axis=0)[1:])
+    assert y(means.lines[0]) == pytest.approx(stored["train"]["ReLU"].mean(axis=0)[1:])
     assert [line.get_label() for line in gaps.lines[:2]] == ["train", "validation"]
-    assert y(gaps.lines[1]) == [gap.mean for gap in over_seeds["gaps"][1:]]
+    assert y(gaps.lines[1]) == [gap.mean for gap in stored["gaps"]["validation"][1:]]
     assert "30 stored seeds" in means.get_title()
     assert len(plots.learning_curves(RELU, LRELU, "mnist", {"n": 0}).axes) == 2
 
@@ -129,7 +129,7 @@ def test_study_figures_draw_every_seed_and_show_which_were_seen_first() -> None:
     assert (drawn[2].get_color(), drawn[3].get_markerfacecolor()) == (VERMILION, "none")
     seen = [line for line in loss.lines if line.get_marker() == "o"]
     assert y(seen[3]) == pytest.approx(losses["LReLU(0.1)"][:10])
-    steps = findings.recipe_search(study_runs())["gains"]
+    steps = experiments.recipe_search(study_runs())["gains"]
     (ladder,) = plots.recipe_steps(steps).axes
     assert [t.get_text() for t in ladder.get_xticklabels()] == list(study.LADDER)[1:]
     assert y(ladder.lines[0]) == pytest.approx(100 * steps["+ momentum"])
@@ -148,24 +148,26 @@ def test_every_stressed_run_is_drawn_and_a_diverged_one_is_a_cross() -> None:
     runs = study_runs(
         lambda t: {"diverged_after": 1} if t.recipe.lr == 0.2 and t.recipe.alpha else {}
     )
-    settings = findings.stress(runs)["settings"]
+    settings = experiments.stress(runs)["settings"]
     (ax,) = plots.stress(settings, 0.11).axes
     crosses = sum(len(y(line)) for line in ax.lines if line.get_marker() == "x")
+    pluses = sum(len(y(line)) for line in ax.lines if line.get_marker() == "+")
     dots = sum(len(y(line)) for line in ax.lines if line.get_marker() in ("o", "^", "s"))
-    assert (crosses, dots) == (2 * 5, 13 * 5)
+    assert (crosses, pluses, dots) == (5, 5, 13 * 5)
     colours = {line.get_color() for line in ax.lines if line.get_marker() == "o"}
     assert colours == {BLUE}
 
 
 @pytest.mark.filterwarnings("error")
 def test_calibration_draws_what_is_said_against_what_happens() -> None:
-    bins = {r.label: reliability(r.run.logits, r.labels, bins=4) for r in (RELU, LRELU)}
-    gaps = {"loss of\nmisread images": np.array([-0.002, -0.001])}
-    said, differences = plots.calibration(bins, gaps).axes
+    bins = {r.label: reliability(r.run.logits, r.labels, bins=4, part=1) for r in (RELU, LRELU)}
+    gaps = {"loss": np.array([-0.002, -0.001]), "ECE": np.array([-0.0004, -0.0006])}
+    said, loss, ece = plots.calibration(bins, gaps).axes
     points = [container.lines[0] for container in said.containers]  # type: ignore[attr-defined]
     assert y(points[0]) == [b.wrong for b in bins["ReLU"] if b.wrong]
     assert [point.get_color() for point in points] == [BLUE, VERMILION]
-    assert y(differences.lines[0]) == [-0.002, -0.001]
+    assert y(loss.lines[0]) == [-0.002, -0.001]
+    assert y(ece.lines[0]) == pytest.approx([-0.04, -0.06])  # in points
 
 
 def test_a_readers_matplotlibrc_changes_no_figure() -> None:

@@ -12,7 +12,7 @@ from jinja2 import UndefinedError
 from jinja2.runtime import Macro
 from made_up import LABELS, dataset, result, stored_run, study_runs
 
-from mnist_mlp import facts, findings, prose, study
+from mnist_mlp import experiments, facts, findings, over_seeds, prose, study, verdicts
 from mnist_mlp.checks import Agreement, GradientError
 from mnist_mlp.evaluation import Interval, Result, top_k_per_class
 from mnist_mlp.prose import REWRITE, TEMPLATES, text
@@ -22,23 +22,27 @@ from mnist_mlp.study import CHOSEN, StoredRun, Task
 Facts = dict[str, Any]
 SAME, APART = Agreement([1e-16] * 2, [1e-16] * 2), Agreement([1e-8, 1e-3], [1e-7, 1e-2])
 LAYERS = {name: np.array([0.1, 1.0]) for name in ("start", "after", "predicted")}
-FLOW = {**LAYERS, "active": 0.5, "saturated": 0.5}
-DEPTHS = dict.fromkeys(("ReLU", "tanh", "sigmoid", "sigmoid, gain 4", "ReLU, gain 1/4"), FLOW)
+DEPTHS = dict.fromkeys(("ReLU", "tanh", "sigmoid", "sigmoid, gain 4", "ReLU, gain 1/4"), LAYERS)
 
 
 TRAINED = {"ReLU": CHOSEN, "LReLU": replace(CHOSEN, alpha=0.1)}
-FIRST = {"likeness": 0.7, "control": 0.0, "width": 512, "dead": {"ReLU": 8, "LReLU(0.1)": 0}}
+FIRST = {
+    "likeness": 0.7,
+    "control": 0.0,
+    "width": 512,
+    "dead": {"ReLU": 8, "LReLU(0.1)": 0},
+}
 
 
 def again(runs: Sequence[StoredRun]) -> dict[str, Facts]:
     """Return what the sections about the runs of a notebook say about the same with other seeds."""
-    groups = findings.repeats(runs, "numpy", "mnist", TRAINED)
-    others = findings.repeats(runs, "torch", "mnist", TRAINED)
-    never = findings.never_read(groups, others) if groups else {}
+    groups = over_seeds.repeats(runs, "numpy", "mnist", TRAINED)
+    others = over_seeds.repeats(runs, "torch", "mnist", TRAINED)
+    never = over_seeds.never_read(groups, others) if groups else {}
     return {
-        "a_confusion": never | findings.classes_over_seeds(groups),
-        "b_top3": findings.top_over_seeds(groups),
-        "c_curves": findings.curves_over_seeds(groups),
+        "a_confusion": never | over_seeds.classes(groups) | {"rounding": 50},
+        "b_top3": over_seeds.best_images(groups),
+        "c_curves": over_seeds.curves(groups),
     }
 
 
@@ -52,9 +56,10 @@ def live(relu: Result, lrelu: Result, runs: Sequence[StoredRun] | None = None) -
         "training": facts.training(relu, lrelu) | {"recipe": recipe},
         "data": facts.conditions(dataset("fashion"), recipe),
         "model": {},
-        "a_confusion": facts.a_confusion(relu, lrelu) | over_seeds["a_confusion"] | FIRST,
+        "a_confusion": facts.a_confusion(relu, lrelu) | over_seeds["a_confusion"],
+        "first_layer": FIRST,
         "b_top3": facts.b_top3(relu, lrelu) | over_seeds["b_top3"],
-        "c_curves": facts.c_curves(relu, lrelu) | over_seeds["c_curves"],
+        "c_curves": facts.c_curves(relu, lrelu) | over_seeds["c_curves"] | {"label": "LReLU(0.3)"},
         "agreement": facts.agreement(steps, recipe),
         "gradient_check": facts.gradient_check(errors),
         "gradient_flow": {
@@ -70,20 +75,21 @@ def live(relu: Result, lrelu: Result, runs: Sequence[StoredRun] | None = None) -
 def stored(runs: Sequence[StoredRun], implementation: str) -> dict[str, Facts]:
     """Return the facts of every section about the stored study, in one of the notebooks."""
     label = {"numpy": "LReLU(0.1)", "torch": "LReLU(0.3)"}[implementation]
-    claims = findings.claims(runs, implementation, label)
+    claims = verdicts.claims(runs, implementation, label)
     compared = findings.comparison(runs, implementation)
-    more = findings.implementations(runs) | {
+    more = compared["frameworks"] | {
         "gap": None,
         "ece": {"ReLU": 0.006},
+        "overconfident": {"ReLU": 5},
         "dearest": {"ReLU": 3.0},
     }
     return {
         "answer": claims | compared | findings.asked(runs, implementation, "LReLU(0.3)"),
         "study": compared | more,
-        "speed": findings.speed(runs),
-        "recipe_search": findings.recipe_search(runs),
-        "stress": findings.stress(runs),
-        "conclusion": claims,
+        "speed": experiments.speed(runs),
+        "recipe_search": experiments.recipe_search(runs),
+        "stress": experiments.stress(runs),
+        "conclusion": compared | claims,
     }
 
 
@@ -120,7 +126,7 @@ def test_every_part_of_every_template_renders_as_tidy_markdown() -> None:
     about_runs = live(result({0: 6}), result({1: 2}, alpha=0.1))
     said = written(about_runs) | report(study_runs())
     for name, words in said.items():
-        assert words, name
+        assert words or name.endswith(".why"), name
         assert not re.search(r"\n\n\n|\{\{|\{%|[Nn]one|nan\b|inf\b", words), name
     used = about_runs.keys() | stored(study_runs(), "numpy").keys()
     assert {f"{section}.md.j2" for section in used} == set(TEMPLATES.list_templates())
@@ -175,7 +181,7 @@ def opposed(task: Task) -> dict[str, Any]:
     recipe = task.recipe
     other = recipe != replace(CHOSEN, lr=recipe.lr)
     better = 0.01 * other + 1e-5 * task.seed
-    best = [(task.seed * (recipe.alpha > 0) + k, -1.0 - recipe.alpha) for k in range(3)]
+    best = [(k, -1.0 - recipe.alpha) for k in range(3)]
     wrong = range(10, 30 + 100 * other)
     history = stored_run(task).history
     assert history
@@ -263,8 +269,8 @@ SENTENCES = [
     ("nothing learned", "b_top3", "비교하지 않는다"),
     ("nothing learned", "c_curves", "정확도가 50%를 넘지 않는 망이 있어"),
     ("no training", "c_curves", "읽을 곡선이 없다"),
-    ("one epoch", "c_curves", "에폭 1에서 가장 낮고 에폭 1부터 계속"),
-    ("no error", "c_curves", "ReLU와 LReLU의 검증 손실은 최솟값을 지나 5% 넘게 다시 커졌다"),
+    ("one epoch", "c_curves", "에폭 1에서 가장 낮고, 에폭 1부터 끝까지"),
+    ("no error", "c_curves", "ReLU와 LReLU의 검증 손실은 최솟값을 지나 5% 넘게 다시 커졌으므로"),
     ("nothing saturated", "b_top3", "확률이 정확히 1.0인 이미지가 없지만"),
     ("no error", "b_top3", "장이다. 세 장이 모두 같은 클래스는 0, 1,"),
     ("no error", "b_top3", "고른 이미지는 모두 실제로 그 클래스이다"),
@@ -289,8 +295,8 @@ def test_the_text_says_what_the_runs_say(case: str, section: str, sentence: str)
 def test_what_other_seeds_show_is_said_only_where_they_are_stored() -> None:
     known, unknown = (live(result({0: 6}), result({}, 0.1), runs) for runs in (study_runs(), []))
     for section in ("a_confusion", "b_top3", "c_curves"):
-        assert "시드 반복 실험에 없어" in text(section, "over_seeds", unknown[section])
-        assert "시드 반복 실험에 없어" not in text(section, "over_seeds", known[section])
+        assert "시드 반복 실험" in text(section, "over_seeds", unknown[section])
+        assert "시드 반복 실험" not in text(section, "over_seeds", known[section])
     assert "마름모" in text("a_confusion", "difference", known["a_confusion"])
     assert "마름모" not in text("a_confusion", "difference", unknown["a_confusion"])
     assert "저장된 시드 30개" in text("c_curves", "curves", known["c_curves"])
@@ -306,7 +312,7 @@ def test_the_readers_own_slope_is_answered_from_its_own_rows_or_said_to_be_absen
     assert "이 실행의 LReLU(0.3)는" in found["0.3"]
     assert "시드 10개 평균 +0.300%p" in found["0.3"]
     assert "+0.010%p" in found["0.01"]
-    assert "LReLU(0.05)는 저장된 시드 반복 실험에 없으므로" in found["0.05"]
+    assert "LReLU(0.05)는 시드 반복 실험에 없으므로" in found["0.05"]
 
 
 def test_an_image_of_another_class_is_named() -> None:
@@ -329,8 +335,17 @@ def test_conditions_are_those_of_the_run() -> None:
     recipe = Recipe(alpha=0.3, epochs=2, batch_size=1000)
     known = facts.conditions(dataset("fashion"), recipe)
     said = text("data", "conditions", known) + text("training", "settings", {"recipe": recipe})
-    for condition in ("fashion", "훈련 200장", r"\alpha = 0.3", "1000장", "2 에폭"):
+    for condition in ("fashion", r"\alpha = 0.3", "1000장", "2 에폭"):
         assert condition in said
+
+
+@pytest.mark.parametrize("section", live(result({}), result({}, alpha=0.1)))
+def test_what_a_parameter_or_the_data_decide_is_typed_in_no_section_about_a_run(
+    section: str,
+) -> None:
+    source = TEMPLATES.loader.get_source(TEMPLATES, f"{section}.md.j2")[0]  # type: ignore[union-attr]
+    typed = re.sub(r"{{.*?}}|{%.*?%}|LReLU\([\d.]+\)", "", source, flags=re.DOTALL)
+    assert not re.search(r"48,?000|12,?000|10,?000|20 에폭|100장|MNIST|(?<!\d)0\.[13]\b", typed)
 
 
 def test_an_implementation_that_computes_something_else_is_said_to() -> None:
@@ -358,6 +373,7 @@ def test_numbers_are_written_as_a_reader_expects_them() -> None:
     assert [prose.points(d) for d in (-0.0011, 0.02)] == ["−0.11%p", "+2.00%p"]
     assert [prose.p_value(p) for p in (0.0009999, 0.001, 0.125)] == ["0.001 미만", "0.001", "0.125"]
     assert prose.middle([3.0, 2.0, math.inf]) == "3 [2, 20 초과]"
+    assert prose.extremes(np.array([5.0, 4.0])) == "4~5"
     assert prose.spread(np.array([0.98, 0.99])).split() == ["98.50", "±", "0.71%"]
     gap = Interval(-0.0001, 0.001, 10, -0.0004, 0.0002)
     assert prose.interval(gap) == "−0.010%p (95% 신뢰구간 −0.040 ~ +0.020%p)"

@@ -4,7 +4,6 @@ The kernel runs with ``-S``: Python then reads no ``.pth`` file, so that the edi
 of the package cannot be imported, and what runs is what the notebook carries.
 """
 
-import gzip
 import json
 import os
 import re
@@ -14,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 from executed import ROOT, with_parameters
 from nbconvert.exporters import HTMLExporter
 from nbformat.v4 import new_code_cell
+from tiny_mnist import fill, four_arrays, four_files
 
-from mnist_mlp.data import load
 from mnist_mlp.study import STUDY_FILE
 from mnist_tools import colab
 from mnist_tools.execute import run
@@ -75,7 +73,9 @@ def run_all(nb: Any, folder: Path) -> None:
     assert all(Path(file).is_relative_to(folder / colab.FOLDER) for file in modules)
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS.values())
+@pytest.mark.parametrize(
+    "name", [pytest.param("01_scratch_mlp", marks=pytest.mark.slow), "02_framework_mlp"]
+)
 def test_runs_alone_on_the_embedded_digits(name: str, empty: Path) -> None:
     nb = built(name, DATASET="sklearn-digits", EPOCHS=1)
     run_all(nb, empty)
@@ -84,38 +84,30 @@ def test_runs_alone_on_the_embedded_digits(name: str, empty: Path) -> None:
     (results,) = [
         o.data["application/json"] for o in outputs if "application/json" in o.get("data", {})
     ]
-    assert results["dataset"] == "sklearn-digits"
-    assert results["n_test"] == len(load("sklearn-digits").test.labels)
+    assert (results["dataset"], results["n_test"]) == ("sklearn-digits", 360)
     text = "\n".join(o.get("data", {}).get("text/markdown", "") for o in outputs)
     assert "\ndef fit(" in text  # show_source reads what was written
     assert "신뢰구간" in text  # the study was found
     figures = {path.suffix for path in (empty / colab.FOLDER / "figures").iterdir()}
-    assert figures == {".png", ".json", ".npz"}
+    assert figures >= {".png", ".json"}
     for original in [*package_files(ROOT / "src" / "mnist_mlp"), STUDY_FILE]:
         written = empty / colab.FOLDER / original.relative_to(ROOT)
         assert written.read_bytes() == original.read_bytes(), original
 
 
-def write_idx(path: Path, array: Any) -> None:
-    header = b"\0\0\x08" + bytes([array.ndim]) + np.array(array.shape, ">u4").tobytes()
-    path.write_bytes(gzip.compress(header + array.tobytes()))
-
-
 def test_finds_the_four_uploaded_files_also_when_run_twice(empty: Path) -> None:
-    rng = np.random.default_rng(0)
-    for part, n in (("train", 200), ("t10k", 50)):
-        pixels = rng.integers(0, 256, (n, 28, 28)).astype(np.uint8)
-        write_idx(empty / f"{part}-images-idx3-ubyte.gz", pixels)
-        write_idx(empty / f"{part}-labels-idx1-ubyte.gz", (np.arange(n) % 10).astype(np.uint8))
-    check = """\
-from mnist_mlp.data import load
-dataset = load()
-print([dataset.name, *(len(s.labels) for s in (dataset.train, dataset.test))])"""
-    for _ in range(2):
-        cells = [new_code_cell("raise", id="find-repository"), new_code_cell(check, id="setup")]
-        nb = colab.single_file(nbformat.v4.new_notebook(cells=cells), colab.carried_cells(ROOT))
-        run_all(nb, empty)
-        assert nb.cells[-2].outputs[0].text.endswith("['idx-files', 160, 50]\n")
+    fill(empty, four_files(four_arrays(n_train=200, n_test=50)))
+    carried, again = colab.carried_cells(ROOT), colab.carried_cells(ROOT)
+    for cell in again:
+        cell.id += "-again"
+    sources = {
+        "find-repository": "raise",
+        "setup": "from mnist_mlp.data import load\nprint(load().name)",
+    }
+    cells = [new_code_cell(source, id=name) for name, source in sources.items()]
+    nb = colab.single_file(nbformat.v4.new_notebook(cells=cells), [*carried, *again])
+    run_all(nb, empty)
+    assert nb.cells[-2].outputs[0].text.endswith("idx-files\n")
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS.values())
@@ -129,7 +121,6 @@ def test_the_file_is_readable_small_and_has_no_outputs(name: str) -> None:
     assert "class Affine:" in sources  # code is plain text, not an archive
     assert not re.search(r"^\s*[!%]\s*(pip|conda|apt)|subprocess|REPO_URL", sources, re.MULTILINE)
     ids = [cell.id for cell in nb.cells]
-    assert "find-repository" not in ids
     assert ids.index("carried-0") < ids.index("imports")
 
 
@@ -141,20 +132,6 @@ def test_an_html_export_leaves_out_the_package_that_the_file_carries() -> None:
     assert "DATASET" in text  # the notebook's own cells are there
     assert "%%writefile" not in text
     assert "base64" not in text
-
-
-def test_the_command_writes_both_files_the_same_every_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for folder in ("notebooks", "src", "data"):
-        os.symlink(ROOT / folder, tmp_path / folder)
-    written = []
-    for _ in range(2):
-        colab.build()
-        written.append({file.name: file.read_bytes() for file in (tmp_path / "dist").iterdir()})
-    assert set(written[0]) == {f"{name}.ipynb" for name in NOTEBOOKS.values()}
-    assert written[0] == written[1]
 
 
 def test_a_notebook_without_the_expected_cells_is_refused() -> None:

@@ -1,7 +1,6 @@
 """The page that one draws on: what it is made of, and how it is in a browser."""
 
 import copy
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,11 +14,11 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from bs4 import BeautifulSoup
 from chromium import needs_chromium
 from made_up import stored_run
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 from scipy import ndimage
 
 from mnist_mlp import scratch, study, weights
-from mnist_mlp.data import Dataset, Split, load
+from mnist_mlp.data import Dataset
 from mnist_mlp.evaluation import log_probabilities
 from mnist_mlp.recipe import Recipe
 from mnist_mlp.run import Run
@@ -28,249 +27,171 @@ from mnist_tools import draw
 from mnist_tools.files import ReportError
 
 OTHERS = {"01.html": "NumPy", "02.html": "PyTorch"}
-REPOSITORY = Path(__file__).parents[2]
+NOBODY = "아무도 맞히지 못한 이미지"
 
 
-def as_mnist_was_made(images: Any) -> Any:
-    """Return scikit-learn's digits, smoothly enlarged to 20 x 20 and centred by mass in 28 x 28."""
-    pages = np.zeros((len(images), 28, 28), np.float32)
-    for page, image in zip(pages, images.reshape(-1, 28, 28), strict=True):
-        rows, columns = (np.flatnonzero(image.any(axis=axis)) for axis in (1, 0))
-        ink = image[rows[0] : rows[-1] + 1 : 3, columns[0] : columns[-1] + 1 : 3]
-        ink = ndimage.zoom(ink, 20 / max(ink.shape), order=1)[:20, :20]
-        page[: ink.shape[0], : ink.shape[1]] = ink
-        middle = np.subtract(13.5, ndimage.center_of_mass(page))
-        page[:] = ndimage.shift(page, middle, order=1)
-    return pages.reshape(-1, 784)
+@pytest.fixture
+def file(tmp_path: Path, trained: dict[str, Run]) -> Path:
+    file = tmp_path / "weights_scratch.npz"
+    file.write_bytes(weights.to_bytes("numpy", "sklearn-digits", trained))
+    return file
 
 
 @pytest.fixture(scope="module")
-def dataset() -> Dataset:
-    """Real handwriting in MNIST's form, for which no file is needed."""
-    digits = load("sklearn-digits")
-    splits = (digits.train, digits.validation, digits.test)
-    return Dataset("idx-files", *(Split(as_mnist_was_made(s.images), s.labels) for s in splits))
+def site(
+    tmp_path_factory: pytest.TempPathFactory, digits: Dataset, trained: dict[str, Run]
+) -> Path:
+    """A page, its networks unaware of any study."""
+    file, html = (tmp_path_factory.mktemp("site") / name for name in ("w.npz", draw.FILE))
+    file.write_bytes(weights.to_bytes("numpy", "sklearn-digits", trained))
+    html.write_text(draw.page(file, digits, [], OTHERS), encoding="utf-8")
+    return html
 
 
-@pytest.fixture(scope="module")
-def runs(dataset: Dataset) -> dict[str, Run]:
-    """Both networks, trained in a second, right on 97 % of the test images."""
-    recipe = Recipe(hidden=(128, 64), epochs=12, batch_size=20, lr=0.02)
-    recipes = {"ReLU": recipe, "LReLU": replace(recipe, alpha=0.1)}
-    return {name: scratch.fit(dataset, recipe) for name, recipe in recipes.items()}
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, dataset: Dataset, runs: dict[str, Run]) -> Path:
-    """A folder with the weights and the page."""
-    folder = tmp_path_factory.mktemp("site")
-    content = weights.to_bytes("numpy", dataset.name, runs)
-    (folder / "weights_scratch.npz").write_bytes(content)
-    html = draw.page(folder / "weights_scratch.npz", dataset, [], OTHERS)
-    (folder / draw.FILE).write_text(html, encoding="utf-8")
-    return folder
-
-
-def data_of(html: str) -> Any:
-    (script,) = BeautifulSoup(html, "html.parser").select("script#data")
-    return json.loads(script.text)
+def middle(ink: Any) -> tuple[int, Any]:
+    """Return the longer side of what is inked, in pixels, and the centre of mass."""
+    rows, columns = np.flatnonzero((ink > 0.5).any(1)), np.flatnonzero((ink > 0.5).any(0))
+    return int(max(np.ptp(rows), np.ptp(columns))) + 1, ndimage.center_of_mass(ink)
 
 
 # ---- what it is made of
 
 
-def test_a_rounded_weight_is_off_by_half_a_step_of_its_row(runs: dict[str, Run]) -> None:
-    for name, rounded in ((name, draw.rounded(run.model)) for name, run in runs.items()):
-        for layer, small in zip(runs[name].model.affine, rounded.affine, strict=True):
-            step = np.abs(layer.W).max(axis=1, keepdims=True) / 127
-            assert np.all(np.abs(layer.W - small.W) <= step * 0.5001)  # float32 rounding
-            q, _ = draw.quantised(layer)
-            assert set(np.abs(q).max(axis=1)) == {127}
-            np.testing.assert_array_equal(small.b, layer.b)
+def test_a_rounded_weight_is_off_by_half_a_step_of_its_row(trained: dict[str, Run]) -> None:
+    model = copy.deepcopy(trained["LReLU"].model)
+    model.affine[0].W[5] = 0  # a pixel that is never inked
+    for layer, small in zip(model.affine, draw.rounded(model).affine, strict=True):
+        step = np.abs(layer.W).max(axis=1, keepdims=True) / 127
+        assert np.all(np.abs(layer.W - small.W) <= step * 0.5001)  # float32 rounding
+        assert set(np.abs(draw.quantised(layer)[0]).max(axis=1)) <= {0, 127}
+        np.testing.assert_array_equal(small.b, layer.b)
 
 
-def test_a_row_of_zeros_stays_one(runs: dict[str, Run]) -> None:
-    layer = copy.deepcopy(runs["ReLU"].model.affine[0])
-    layer.W[5] = 0
-    q, scale = draw.quantised(layer)
-    assert not q[5].any()
-    assert np.isfinite(scale).all()
-
-
-def test_the_page_says_how_many_answers_are_kept(
-    site: Path, dataset: Dataset, runs: dict[str, Run]
+def test_the_page_says_how_many_answers_are_kept_and_there_is_none_if_they_are_few(
+    site: Path, file: Path, digits: Dataset, trained: dict[str, Run], monkeypatch: Any
 ) -> None:
-    text = BeautifulSoup((site / draw.FILE).read_text(), "html.parser").get_text(" ", strip=True)
-    for name, run in runs.items():
-        answers = draw.rounded(run.model).predict(dataset.test.images)
+    text = " ".join(site.read_text(encoding="utf-8").split())
+    for run in trained.values():
+        answers = draw.rounded(run.model).predict(digits.test.images)
         kept = np.sum(answers == run.logits.argmax(axis=1))
-        assert re.search(rf"{re.escape(run.recipe.label)} 망은\s+{kept}장", text), name
-
-
-def test_no_page_of_networks_that_eight_bits_change(
-    site: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(model: scratch.MLP) -> scratch.MLP:
-        model = copy.deepcopy(model)
-        model.affine[0].W[:] = 0
-        return model
-
-    monkeypatch.setattr(draw, "rounded", broken)
+        assert f"{run.recipe.label} 망은 {kept}장" in text
+    monkeypatch.setattr(draw, "rounded", lambda model: scratch.MLP(trained["ReLU"].recipe, 0))
     with pytest.raises(ReportError, match=r"8-bit weights keep only \d+ of 360 answers"):
-        draw.page(site / "weights_scratch.npz", dataset, [], OTHERS)
+        draw.page(file, digits, [], OTHERS)
 
 
-def test_a_page_of_full_size_is_at_most_two_megabytes(tmp_path: Path, dataset: Dataset) -> None:
-    recipe = Recipe(epochs=0)  # of the true widths, and wrong on nearly all: the most examples
-    runs = {
-        name: scratch.fit(dataset, replace(recipe, alpha=alpha))
-        for name, alpha in (("ReLU", 0.0), ("LReLU", 0.1))
+def test_the_page_lets_its_own_scripts_alone_run(site: Path) -> None:
+    policy = r"default-src 'none'; script-src (?:'sha256-\S{44}' ?)+;"
+    assert len(re.findall(policy, site.read_text(encoding="utf-8"))) == 1
+
+
+def test_a_page_of_full_size_is_at_most_two_megabytes(file: Path, digits: Dataset) -> None:
+    relu = Recipe(epochs=0)  # of the true widths, and wrong on nearly all: the most examples
+    recipes = {"ReLU": relu, "LReLU": replace(relu, alpha=0.1)}
+    runs = {name: scratch.fit(digits, recipe) for name, recipe in recipes.items()}
+    file.write_bytes(weights.to_bytes("numpy", "sklearn-digits", runs))
+    assert len(draw.page(file, digits, [], OTHERS).encode()) < 2_000_000
+
+
+def examples(html: str) -> dict[str, list[int]]:
+    """Return the test images under each heading."""
+    return {
+        gallery.find_previous("h3").text: [  # type: ignore[union-attr]
+            int(i.replace(",", "")) for i in re.findall(r"테스트 이미지 ([\d,]+)번", str(gallery))
+        ]
+        for gallery in BeautifulSoup(html, "html.parser").select(".gallery")
     }
-    (tmp_path / "w.npz").write_bytes(weights.to_bytes("numpy", "idx-files", runs))
-    html = draw.page(tmp_path / "w.npz", dataset, [], OTHERS)
-    assert len(html.encode()) < 2_000_000
 
 
 def test_the_examples_are_what_their_headings_say(
-    site: Path, dataset: Dataset, runs: dict[str, Run]
+    site: Path, digits: Dataset, trained: dict[str, Run]
 ) -> None:
-    page = BeautifulSoup((site / draw.FILE).read_text(), "html.parser")
-    read = {n: run.logits.argmax(axis=1) == dataset.test.labels for n, run in runs.items()}
-    shown: dict[str, list[int]] = {}
-    for gallery in page.select(".gallery"):
-        heading = gallery.find_previous("h3")
-        assert heading is not None
-        names = [str(b["aria-label"]) for b in gallery.select("button")]
-        matches = [re.search(r"정답 (\d), 테스트 이미지 ([\d,]+)번", name) for name in names]
-        indices = [int(m[2].replace(",", "")) for m in matches if m]
-        assert [int(m[1]) for m in matches if m] == dataset.test.labels[indices].tolist()
-        shown[heading.text] = indices
-    top3 = shown["점수가 가장 높은 이미지"]
-    best = {
-        int(i)
-        for run in runs.values()
-        for i in np.argsort(-log_probabilities(run.logits), axis=0, kind="stable")[:3].ravel()
-    }
-    assert (set(top3), len(top3)) == (best, len(best))
-    for only, other in (("ReLU", "LReLU"), ("LReLU", "ReLU")):
-        found = shown.get(f"{runs[only].recipe.label} 망만 맞힌 이미지", [])
-        assert found == np.flatnonzero(read[only] & ~read[other]).tolist()
-    nobody = np.flatnonzero(~read["LReLU"] & ~read["ReLU"]).tolist()
-    assert shown["아무도 맞히지 못한 이미지"] == nobody != []
+    html, labels = site.read_text(encoding="utf-8"), digits.test.labels
+    for digit, image in re.findall(r"정답 (\d), 테스트 이미지 (\d+)번", html):
+        assert int(digit) == labels[int(image)]
+    shown = examples(html)
+    scores = [-log_probabilities(run.logits) for run in trained.values()]
+    best = {int(i) for z in scores for i in np.argsort(z, axis=0, kind="stable")[:3].ravel()}
+    assert sorted(shown["점수가 가장 높은 이미지"]) == sorted(best)
+    relu, lrelu = (run.logits.argmax(axis=1) == labels for run in trained.values())
+    for only, expected in (("ReLU", relu & ~lrelu), ("LReLU(0.1)", lrelu & ~relu)):
+        assert shown.get(f"{only} 망만 맞힌 이미지", []) == np.flatnonzero(expected).tolist()
+    assert shown[NOBODY] == np.flatnonzero(~lrelu & ~relu).tolist() != []
 
 
 def test_nobody_means_the_networks_of_the_same_training_where_the_study_has_some(
-    site: Path, dataset: Dataset, runs: dict[str, Run]
+    file: Path, digits: Dataset, trained: dict[str, Run]
 ) -> None:
-    made = [
-        replace(
-            stored_run(Task("numpy", run.recipe, seed, dataset.name)),
-            errors={4: (4, 9), 8 + seed: (8, 1)},
-        )
-        for run in runs.values()
-        for seed in range(2)
+    tasks = [
+        Task("numpy", r.recipe, seed, "sklearn-digits") for r in trained.values() for seed in (0, 1)
     ]
-    html = draw.page(site / "weights_scratch.npz", dataset, made, OTHERS)
-    page = BeautifulSoup(html, "html.parser")
-    (heading,) = [h for h in page.select("h3") if h.text == "아무도 맞히지 못한 이미지"]
-    about, gallery = heading.find_all_next(["p", "div"])[:2]
-    assert "망 4개가 모두 틀린 1장" in about.get_text(" ", strip=True)
-    names = [str(button["aria-label"]) for button in gallery.select("button")]
-    assert [name.split()[-1] for name in names] == ["4번"]
+    runs = [replace(stored_run(t), errors={4: (4, 9), 8 + t.seed: (8, 1)}) for t in tasks]
+    html = draw.page(file, digits, runs, OTHERS)
+    assert "망 4개가 모두 틀린 1장" in html
+    assert examples(html)[NOBODY] == [4]
 
 
-def test_a_scribble_is_made_as_mnist_was() -> None:
-    for name, points in draw.SCRIBBLES.items():
-        ink = draw.scribble(points).reshape(28, 28)
-        rows, columns = np.flatnonzero((ink > 0.5).any(1)), np.flatnonzero((ink > 0.5).any(0))
-        assert 19 <= max(np.ptp(rows), np.ptp(columns)) + 1 <= 21, name
-        np.testing.assert_allclose(ndimage.center_of_mass(ink), 13.5, atol=0.1)
-        assert ink.min() >= 0
-        assert ink.max() == 1
-
-
-def test_the_scribbles_are_counted_that_a_network_is_sure_of(runs: dict[str, Run]) -> None:
-    model = runs["ReLU"].model
-    images = np.stack([draw.scribble(p) for p in draw.SCRIBBLES.values()]).astype(np.float32)
-    z = model.logits(images).astype(float)
-    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
-    assert draw.sure_answers(model, images) == np.sum(p.max(axis=1) >= 0.99)
-
-
-def test_without_weights_there_is_neither_page_nor_word(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_scribbles_are_made_as_mnist_was_and_counted_where_a_network_is_sure(
+    trained: dict[str, Run],
 ) -> None:
-    assert draw.build(tmp_path / "none.npz", tmp_path, OTHERS) == {}
-    assert list(tmp_path.iterdir()) == []
-    assert capsys.readouterr().out == ""
+    images = np.stack([draw.scribble(p) for p in draw.SCRIBBLES.values()]).astype(np.float32)
+    for ink in images.reshape(-1, 28, 28):
+        side, centre = middle(ink)
+        assert 19 <= side <= 21
+        np.testing.assert_allclose(centre, 13.5, atol=0.1)
+        assert (ink.min(), ink.max()) == (0, 1)
+    z = trained["ReLU"].model.logits(images).astype(float)
+    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    assert draw.sure_answers(trained["ReLU"].model, images) == np.sum(p.max(axis=1) >= 0.99)
 
 
 @pytest.mark.parametrize(
-    ("dataset_name", "activation", "content", "reason"),
+    ("dataset", "activation", "reason"),
     [
-        ("sklearn-digits", "relu", None, "study.jsonl does not exist"),
-        ("sklearn-digits", "relu", b"no archive", "is damaged or no weights file"),
-        ("other", "relu", None, "the networks learned other"),
-        ("sklearn-digits", "tanh", None, "the page knows ReLU and LReLU only"),
+        ("sklearn-digits", "relu", "study.jsonl does not exist"),
+        ("sklearn-digits", "", "is damaged or no weights file"),
+        ("other", "relu", "the networks learned other"),
+        ("sklearn-digits", "tanh", "the page knows ReLU and LReLU only"),
     ],
 )
 def test_a_page_that_cannot_be_made_is_one_line_and_no_error(
-    dataset_name: str,
+    dataset: str,
     activation: Any,
-    content: bytes | None,
     reason: str,
-    tmp_path: Path,
+    file: Path,
+    digits: Dataset,
     trained: dict[str, Run],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    digits = load("sklearn-digits")
     monkeypatch.setattr(draw, "load", lambda name: digits)
     if "study" in reason:
-        monkeypatch.setattr(study, "read", partial(study.read, tmp_path / "study.jsonl"))
-    recipe = replace(trained["ReLU"].recipe, activation=activation)
+        monkeypatch.setattr(study, "read", partial(study.read, file.parent / "study.jsonl"))
+    recipe = replace(trained["ReLU"].recipe, activation=activation or "relu")
     runs = {name: replace(run, recipe=recipe) for name, run in trained.items()}
-    file = tmp_path / "weights_scratch.npz"
-    file.write_bytes(content or weights.to_bytes("numpy", dataset_name, runs))
-    assert draw.build(file, tmp_path, OTHERS) == {}
+    file.write_bytes(weights.to_bytes("numpy", dataset, runs) if activation else b"no archive")
+    assert draw.build(file, file.parent, OTHERS) == {}
     (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith(f"알림: {tmp_path / draw.FILE}을 만들지 못했습니다: ")
+    assert line.startswith(f"알림: {file.parent / draw.FILE}을 만들지 못했습니다: ")
     assert reason in line
-    assert not (tmp_path / draw.FILE).exists()
-
-
-def test_the_digits_have_a_page_that_says_so(tmp_path: Path, trained: dict[str, Run]) -> None:
-    file = tmp_path / "weights_scratch.npz"
-    file.write_bytes(weights.to_bytes("numpy", "sklearn-digits", trained))
-    assert draw.build(file, tmp_path, OTHERS) == {draw.FILE: draw.TITLE}
-    assert "MNIST가 아님" in (tmp_path / draw.FILE).read_text(encoding="utf-8")
-
-
-def test_the_script_is_short_enough_to_read() -> None:
-    script = draw.TEMPLATES / "draw" / "draw.js"
-    lines = script.read_text(encoding="utf-8").splitlines()
-    assert len(lines) <= 200
-    assert max(map(len, lines)) <= 100
+    assert list(file.parent.iterdir()) == [file]
 
 
 # ---- in a browser
 
-DIGITS = {  # strokes on a board of 280 x 280; scikit-learn's writers gave the 1 a flag
-    1: [[(100, 90), (145, 40), (145, 240)]],
-    7: [[(70, 50), (205, 45), (130, 240)]],
-}
+SEVEN = [(70, 50), (205, 45), (130, 240)]  # a stroke on a board of 280 x 280
+STROKE = [(100, 90), (145, 40), (145, 240)]
 
 
 def drag(page: Page, stroke: Sequence[tuple[float, float]]) -> None:
     """Draw a stroke with the mouse, slowly enough to be followed."""
     box = page.locator("#board").bounding_box()
     assert box is not None
-    points = [
-        (box["x"] + x * box["width"] / 280, box["y"] + y * box["width"] / 280) for x, y in stroke
-    ]
-    page.mouse.move(*points[0])
+    scale = box["width"] / 280
+    (x, y), *others = ((box["x"] + scale * x, box["y"] + scale * y) for x, y in stroke)
+    page.mouse.move(x, y)
     page.mouse.down()
-    for x, y in points[1:]:
+    for x, y in others:
         page.mouse.move(x, y, steps=8)
     page.mouse.up()
 
@@ -293,31 +214,25 @@ def said(page: Page) -> str:
 
 def open_page(page: Page, site: Path, width: int = 1280, height: int = 900) -> None:
     page.set_viewport_size({"width": width, "height": height})
-    page.goto((site / draw.FILE).as_uri())
-
-
-@needs_chromium
-@pytest.mark.parametrize("digit", DIGITS)
-def test_both_networks_read_what_the_mouse_draws(site: Path, page: Page, digit: int) -> None:
-    open_page(page, site)
-    for stroke in DIGITS[digit]:
-        drag(page, stroke)
-    assert re.fullmatch(rf"ReLU: {digit} \(.*%\), LReLU\(0.1\): {digit} \(.*%\)", said(page))
-    best = page.locator(".best").evaluate_all("all => all.map(c => c.parentElement.rowIndex - 1)")
-    assert best == [digit, digit]
+    page.goto(site.as_uri())
 
 
 @needs_chromium
 @pytest.mark.parametrize("scale", [1.0, 0.4])
-def test_a_drawing_is_scaled_and_centred_as_mnist_was_made(
-    site: Path, page: Page, scale: float
+def test_what_the_mouse_draws_is_scaled_and_centred_as_mnist_was_made_and_read(
+    scale: float, site: Path, page: Page, trained: dict[str, Run]
 ) -> None:
     open_page(page, site)
-    drag(page, [(20 + scale * x, 10 + scale * y) for x, y in DIGITS[7][0]])
+    drag(page, [(20 + scale * x, 10 + scale * y) for x, y in SEVEN])
     ink = seen(page)
-    rows, columns = np.flatnonzero((ink > 0.5).any(1)), np.flatnonzero((ink > 0.5).any(0))
-    assert abs(max(np.ptp(rows), np.ptp(columns)) + 1 - 20) <= 1
-    np.testing.assert_allclose(ndimage.center_of_mass(ink), 13.5, atol=0.15)
+    side, centre = middle(ink)
+    assert 19 <= side <= 21
+    np.testing.assert_allclose(centre, 13.5, atol=0.15)
+    image = ink.reshape(1, 784).astype(np.float32)
+    relu, lrelu = (int(draw.rounded(run.model).predict(image)[0]) for run in trained.values())
+    assert re.fullmatch(rf"ReLU: {relu} \(.*%\), LReLU\(0.1\): {lrelu} \(.*%\)", said(page))
+    best = page.locator(".best").evaluate_all("all => all.map(c => c.parentElement.rowIndex - 1)")
+    assert sorted(best) == sorted([relu, lrelu])
 
 
 @needs_chromium
@@ -332,47 +247,32 @@ def test_ink_that_would_lie_outside_of_the_board_stays_at_its_edge(site: Path, p
 
 @needs_chromium
 def test_predict_answers_as_the_networks_of_the_notebook(
-    site: Path, page: Page, dataset: Dataset, runs: dict[str, Run]
+    site: Path, page: Page, digits: Dataset, trained: dict[str, Run]
 ) -> None:
     open_page(page, site)
-    images = dataset.test.images[:100]
+    images = digits.test.images[:100]
     answers = page.evaluate("images => images.map(mnistMlp.predict)", images.astype(float).tolist())
-    for name, run in runs.items():
+    for name, run in trained.items():
         p = np.array([answer[name] for answer in answers])
         expected = log_probabilities(draw.rounded(run.model).logits(images))
         np.testing.assert_allclose(p, np.exp(expected), atol=1e-5)  # float64 against float32
-        assert np.sum(p.argmax(axis=1) != run.logits[:100].argmax(axis=1)) <= 1
     refused = page.evaluate("try { mnistMlp.predict([1]) } catch (error) { error.message }")
     assert "784 numbers" in refused
 
 
 @needs_chromium
-def test_every_example_is_one_click_away_and_shown_with_its_truth(
-    site: Path, page: Page, dataset: Dataset
+def test_an_example_is_one_click_away_and_undo_takes_back_a_stroke_and_clear_everything(
+    site: Path, page: Page, digits: Dataset
 ) -> None:
     open_page(page, site)
-    buttons = page.locator(".example")
-    assert buttons.count() > 40
-    for button in (buttons.first, buttons.nth(35)):
-        name = button.get_attribute("aria-label") or ""
-        button.click()
-        assert said(page).startswith(f"예시({name}). ReLU: ")
-        index = int(re.findall(r"([\d,]+)번", name)[0].replace(",", ""))
-        np.testing.assert_allclose(seen(page).ravel(), dataset.test.images[index], atol=1 / 255)
-        assert page.locator(".example[aria-pressed=true]").count() == 1
-    buttons.last.click()
-    assert said(page).startswith("예시(낙서, 네모). ReLU: ")
-
-
-@needs_chromium
-def test_undo_takes_back_a_stroke_and_clear_everything(site: Path, page: Page) -> None:
-    open_page(page, site)
-    empty = said(page)
-    undo, clear = (
-        page.get_by_role("button", name=name) for name in ("한 획 되돌리기", "모두 지우기")
-    )
-    page.locator(".example").first.click()
-    example = seen(page)
+    empty, button = said(page), page.locator(".example").nth(35)
+    undo, clear = page.locator("#undo"), page.locator("#clear")
+    button.click()
+    name, example = button.get_attribute("aria-label") or "", seen(page)
+    assert said(page).startswith(f"예시({name}). ReLU: ")
+    index = int(re.findall(r"(\d+)번", name)[0])
+    np.testing.assert_allclose(example.ravel(), digits.test.images[index], atol=1 / 255)
+    assert page.locator(".example[aria-pressed=true]").count() == 1
     drag(page, [(20, 260), (260, 260)])
     more = seen(page)
     assert np.all(more >= example)  # added to the example as it is
@@ -382,16 +282,14 @@ def test_undo_takes_back_a_stroke_and_clear_everything(site: Path, page: Page) -
     np.testing.assert_array_equal(seen(page), example)
     undo.click()
     assert said(page) == empty
-    drag(page, DIGITS[7][0])
+    drag(page, SEVEN)
     one = seen(page)
-    drag(page, DIGITS[1][0])
-    assert not np.array_equal(seen(page), one)
+    drag(page, STROKE)
     undo.click()
     np.testing.assert_array_equal(seen(page), one)
     clear.click()
     undo.click()  # nothing is left to take back
     assert (said(page), seen(page).sum()) == (empty, 0)
-    assert page.locator(".best").count() == 0
     assert set(page.locator(".value").all_inner_texts()) == {""}
 
 
@@ -401,81 +299,47 @@ def test_the_keyboard_reaches_everything_but_the_pen(site: Path, page: Page) -> 
     reached = []
     for _ in range(5):
         page.keyboard.press("Tab")
-        reached.append(
-            page.evaluate("document.activeElement.id || document.activeElement.className")
-        )
+        reached.append(page.locator(":focus").evaluate("e => e.id || e.className"))
     assert reached == ["", "", "undo", "clear", "example"]  # two links first
     page.keyboard.press("Enter")
     assert said(page).startswith("예시(정답 0")
-    page.keyboard.press("Tab")
-    page.keyboard.press("Space")
-    assert page.locator(".example").nth(1).get_attribute("aria-pressed") == "true"
 
 
 @needs_chromium
 def test_a_finger_draws_on_a_phone_and_does_not_scroll(site: Path, page: Page) -> None:
     open_page(page, site, 390, 844)
-    box = page.locator("#board").bounding_box()
+    box, empty = page.locator("#board").bounding_box(), said(page)
     assert box is not None
     touch = page.context.new_cdp_session(page)
 
-    def finger(kind: str, *points: tuple[float, float]) -> None:
-        places = [{"x": box["x"] + x, "y": box["y"] + y} for x, y in points]
+    def finger(kind: str, *heights: float) -> None:
+        places = [{"x": box["x"] + 150, "y": box["y"] + y} for y in heights]
         touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
 
-    finger("touchStart", (150, 250))
-    answers = []
+    finger("touchStart", 250)
     for y in range(240, 40, -20):
-        finger("touchMove", (150, y))
-        answers.append(page.locator(".best .value").all_inner_texts())
-    assert page.get_by_role("status").inner_text() == "아직 아무것도 그리지 않았다."
+        finger("touchMove", y)
+        assert page.locator(".best .value").count() == 2  # shown while it draws
+    assert said(page) == empty
     finger("touchEnd")
-    assert page.get_by_role("status").inner_text().startswith("ReLU: ")  # said once, at the end
-    assert all(len(answer) == 2 for answer in answers)  # but shown while it draws
+    assert said(page).startswith("ReLU: ")  # but said once, at the end
     assert page.evaluate("scrollY") == 0
 
 
 @needs_chromium
-@pytest.mark.parametrize("width", [320, 390, 768, 1280])
-def test_nothing_overflows(site: Path, page: Page, width: int) -> None:
-    open_page(page, site, width)
-    page.locator(".example").nth(20).click()
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.locator("#board").evaluate("b => b.getBoundingClientRect().top") >= 0  # in view
-
-
-@needs_chromium
-@pytest.mark.parametrize("height", [720, 900])
-def test_the_answers_stay_in_view_beside_the_examples(site: Path, page: Page, height: int) -> None:
-    open_page(page, site, 1280, height)
-    page.locator(".example").last.click()
-    box = page.locator(".try").bounding_box()
-    assert box is not None
-    assert box["y"] >= 0
-    assert box["y"] + box["height"] <= height
-
-
-@needs_chromium
-@pytest.mark.parametrize(("width", "theme"), [(390, "light"), (1280, "dark")])
-def test_axe_finds_no_violation(site: Path, page: Page, width: int, theme: Any) -> None:
+@pytest.mark.parametrize(
+    ("width", "text", "theme"), [(320, 100, "dark"), (390, 200, "light"), (1280, 100, "dark")]
+)
+def test_nothing_overflows_the_board_stays_in_view_and_axe_finds_no_violation(
+    site: Path, page: Page, width: int, text: int, theme: Any
+) -> None:
     page.emulate_media(color_scheme=theme)
-    open_page(page, site, width)
-    page.locator(".example").first.click()
+    open_page(page, site, width, 720)
+    page.evaluate("percent => { document.documentElement.style.fontSize = `${percent}%` }", text)
+    page.locator(".example").last.click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    box = page.locator(".try" if width > 1024 else "#board").bounding_box()  # beside, above
+    assert box is not None
+    assert 0 <= box["y"] <= box["y"] + box["height"] <= 720
     results = Axe().run(page)
     assert results.violations_count == 0, results.generate_report()
-
-
-@needs_chromium
-def test_the_policy_lets_no_foreign_script_run(
-    site: Path, browser: Browser, tmp_path: Path
-) -> None:
-    html = (site / draw.FILE).read_text(encoding="utf-8")
-    evil = "<script>document.title = 'evil'</script><img src=x onerror=\"document.title = 'evil'\">"
-    (tmp_path / draw.FILE).write_text(html.replace("<h1>", evil + "<h1>"), encoding="utf-8")
-    context = browser.new_context(offline=True)
-    page = context.new_page()
-    page.goto((tmp_path / draw.FILE).as_uri())
-    drag(page, DIGITS[7][0])
-    assert "7 (" in said(page)  # our own script runs
-    assert page.title() == draw.TITLE
-    context.close()

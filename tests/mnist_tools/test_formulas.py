@@ -7,8 +7,8 @@ from mnist_tools.files import ReportError
 from mnist_tools.formulas import Formulas
 
 
-def drawn(latex: str, *, display: bool = False) -> BeautifulSoup:
-    return BeautifulSoup(Formulas().draw(latex, display=display), "html.parser")
+def drawn(latex: str) -> BeautifulSoup:
+    return BeautifulSoup(Formulas().draw(latex, display=True), "html.parser")
 
 
 def test_korean_is_text_in_reading_order() -> None:
@@ -16,15 +16,13 @@ def test_korean_is_text_in_reading_order() -> None:
     assert "".join(text.get_text() for text in letters) == "손실검증값"
 
 
-@pytest.mark.parametrize("body", [r"\sum_j x_j", r"\prod_k p_k", r"\sum_{i=1}^{N} x_i"])
+@pytest.mark.parametrize("body", [r"\sum_j x_j", r"\prod_{k=1}^{N} p_k"])
 def test_brackets_around_a_tall_operator_stay_small(body: str) -> None:
-    (svg,) = drawn(rf"\left( {body} \right)", display=True).select("svg")
+    (svg,) = drawn(rf"\left( {body} \right)").select("svg")
     assert float(str(svg["viewbox"]).split()[3]) < 80  # px, at 16 px an em
 
 
-@pytest.mark.parametrize(
-    "latex", [r"\frac{a}", r"\undefined{x}", r"\text{漢字}", r"\mathbin{/}", " "]
-)
+@pytest.mark.parametrize("latex", [r"\frac{a}", r"\undefined{x}", r"\text{漢字}", " "])
 def test_what_cannot_be_drawn_is_an_error_that_names_it(latex: str) -> None:
     with pytest.raises(ReportError, match="formula") as failure:
         Formulas().draw(latex)

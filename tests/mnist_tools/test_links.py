@@ -14,7 +14,7 @@ from mnist_tools import colab, links
 from mnist_tools.files import NOTEBOOKS, ReportError, read_notebook
 
 GITHUB = "https://github.com/someone/mnist.report"
-COLAB = "https://colab.research.google.com/github/someone/mnist.report/blob/main/notebooks"
+COLAB = "https://colab.research.google.com/github/someone/mnist.report/blob/theirs/notebooks"
 IN_COLAB = "import sys, types\nsys.modules['google.colab'] = types.ModuleType('google.colab')\n"
 THEN = "\nimport mnist_mlp\nprint(mnist_mlp.__file__)"
 
@@ -33,12 +33,13 @@ def checkout(tmp_path: Path) -> Path:
     for folder in ("src/mnist_mlp", "data"):  # what `make colab` reads
         (root / folder).parent.mkdir(exist_ok=True)
         (root / folder).symlink_to(ROOT / folder)
-    git(root, "init", "--quiet")
+    git(root, "init", "--quiet", "--initial-branch", "theirs")
     return root
 
 
 def contents(root: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in [root / "README.md", *root.glob("notebooks/*")]}
+    found = [root / "README.md", *root.glob("notebooks/*"), *root.glob("dist/*")]
+    return {path: path.read_bytes() for path in found}
 
 
 def cell(root: Path, name: str) -> str:
@@ -64,34 +65,25 @@ def run(source: str, folder: Path, **git_config: str) -> subprocess.CompletedPro
 @pytest.mark.parametrize(
     ("address", "github"),
     [
-        ("https://github.com/someone/mnist.report.git", GITHUB),
         ("https://github.com/someone/mnist.report", GITHUB),
-        ("https://github.com/someone/mnist.report/", GITHUB),
-        ("https://someone:ghp_secret@github.com/someone/mnist.report.git", GITHUB),
+        ("https://someone:ghp_secret@github.com/someone/mnist.report.git/", GITHUB),
         ("git@github.com:someone/mnist.report.git", GITHUB),
-        ("ssh://git@github.com/someone/mnist.report.git", GITHUB),
         ("ssh://git@ssh.github.com:443/someone/mnist.report.git", GITHUB),  # where 22 is closed
         ("https://gitlab.com/someone/mnist.report.git", None),
         ("https://github.com.example.org/someone/mnist.report.git", None),
         ("https://example.org/github.com/someone/mnist.report.git", None),
         ("https://github.com/someone", None),
-        ("/srv/git/mnist.report.git", None),
     ],
 )
 def test_only_an_origin_on_github_counts_and_no_password_is_kept(
-    checkout: Path, address: str, github: str | None
+    tmp_path: Path, address: str, github: str | None
 ) -> None:
-    git(checkout, "remote", "add", "origin", address)
-    assert links.origin(checkout).get("github") == github
-    assert "secret" not in str(links.origin(checkout))
-
-
-def test_another_repository_around_this_one_is_not_its_origin(checkout: Path) -> None:
-    git(checkout, "remote", "add", "origin", GITHUB)
-    inner = checkout / "downloaded"
-    inner.mkdir()
-    assert links.origin(checkout)
-    assert not links.origin(inner)
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "remote", "add", "origin", address)
+    assert links.origin(tmp_path).get("github") == github
+    assert "secret" not in str(links.origin(tmp_path))
+    (inner := tmp_path / "downloaded").mkdir()
+    assert not links.origin(inner)  # another repository around it is not its own
 
 
 def test_colab_writes_the_links_once_and_a_checkout_without_origin_keeps_them(
@@ -99,13 +91,16 @@ def test_colab_writes_the_links_once_and_a_checkout_without_origin_keeps_them(
 ) -> None:
     monkeypatch.chdir(checkout)
     before = contents(checkout)
-    colab.build()
+    links.update(checkout)
     assert "그대로 둡니다" in capsys.readouterr().out
     assert contents(checkout) == before
 
     git(checkout, "remote", "add", "origin", f"{GITHUB}.git")
     colab.build()
     written = contents(checkout)
+    assert {path.name for path in checkout.glob("dist/*")} == {
+        f"{n}.ipynb" for n in NOTEBOOKS.values()
+    }
     readme = (checkout / "README.md").read_text(encoding="utf-8")
     assert f"]({COLAB}/01_scratch_mlp.ipynb)" in readme
     for name in NOTEBOOKS.values():
@@ -116,7 +111,7 @@ def test_colab_writes_the_links_once_and_a_checkout_without_origin_keeps_them(
     assert contents(checkout) == written
 
     git(checkout, "remote", "remove", "origin")
-    colab.build()
+    links.update(checkout)
     assert contents(checkout) == written
 
 
@@ -142,16 +137,14 @@ def test_a_notebook_whose_first_cell_was_changed_is_named(checkout: Path) -> Non
 # ---- the first cell, in a Colab
 
 
-@pytest.fixture
-def published(tmp_path: Path) -> dict[str, str]:
-    """A repository with a package, and the git setting that puts it at ``GITHUB``."""
-    package = tmp_path / "published" / "src" / "mnist_mlp"
-    package.mkdir(parents=True)
-    (package / "__init__.py").touch()
-    git(package, "init", "--quiet", str(tmp_path / "published"))
-    git(package, "add", ".")
-    git(package, "commit", "--quiet", "-m", "all")
-    return {f"url.file://{tmp_path}/published.insteadOf": GITHUB}
+def repository(folder: Path, *, package: bool) -> Path:
+    """Make a repository with one commit."""
+    (folder / "src" / "mnist_mlp").mkdir(parents=True)
+    (folder / "src" / "mnist_mlp" / "__init__.py").touch()
+    git(folder, "init", "--quiet")
+    git(folder, "add", *(["."] if package else []))
+    git(folder, "commit", "--quiet", "--allow-empty", "-m", "all")
+    return folder
 
 
 def located(address: str) -> str:
@@ -160,43 +153,35 @@ def located(address: str) -> str:
     return str(links.ADDRESS.sub(f'REPO_URL = "{address}"', source))
 
 
-def test_colab_clones_in_silence_and_a_corrected_address_clones_anew(
-    tmp_path: Path, published: dict[str, str]
-) -> None:
+def test_colab_clones_in_silence_and_a_corrected_address_clones_anew(tmp_path: Path) -> None:
     (content := tmp_path / "content").mkdir()
-    elsewhere = f"url.file://{ROOT}/nowhere.insteadOf"
-    wrong = run(IN_COLAB + located(f"{GITHUB}s"), content, **{elsewhere: f"{GITHUB}s"})
-    assert wrong.returncode == 1
-    last = wrong.stderr.splitlines()[-1]
-    assert last.startswith(f"RuntimeError: {GITHUB}s 저장소를 복제하지 못했으니")
-    assert "fatal" not in wrong.stderr
+    places = {
+        GITHUB: repository(tmp_path / "published", package=True),
+        "https://github.com/a/b": repository(tmp_path / "other", package=False),
+        "https://github.com/a/typo": tmp_path / "nowhere",
+    }
+    config = {f"url.file://{place}.insteadOf": address for address, place in places.items()}
+    typo = run(IN_COLAB + located("https://github.com/a/typo"), content, **config)
+    assert typo.returncode == 1
+    message = "RuntimeError: https://github.com/a/typo 저장소를 복제하지 못했으니"
+    assert typo.stderr.splitlines()[-1].startswith(message)
+    assert "fatal" not in typo.stderr
+    other = run(IN_COLAB + located("https://github.com/a/b"), content, **config)
+    assert "RuntimeError: 저장소의 src 폴더를 찾지 못했으니" in other.stderr
     for _ in range(2):  # the second time it is there already
-        done = run(IN_COLAB + located(GITHUB) + THEN, content, **published)
+        done = run(IN_COLAB + located(GITHUB) + THEN, content, **config)
         assert (done.returncode, done.stderr) == (0, "")
         (line,) = done.stdout.splitlines()
         assert Path(line).is_relative_to(content / "github.com+someone+mnist.report")
 
 
-def test_a_repository_without_the_package_does_not_stand_in_for_the_corrected_address(
-    tmp_path: Path, published: dict[str, str]
-) -> None:
-    (content := tmp_path / "content").mkdir()
-    git(tmp_path, "init", "--quiet", "other")
-    git(tmp_path / "other", "commit", "--quiet", "--allow-empty", "-m", "nothing")
-    settings = published | {f"url.file://{tmp_path}/other.insteadOf": "https://github.com/a/b"}
-    wrong = run(IN_COLAB + located("https://github.com/a/b"), content, **settings)
-    assert "RuntimeError: 저장소의 src 폴더를 찾지 못했으니" in wrong.stderr
-    assert run(IN_COLAB + located(GITHUB) + THEN, content, **settings).returncode == 0
-
-
 def test_git_never_asks_for_a_password(tmp_path: Path) -> None:
-    (content := tmp_path / "content").mkdir()
     (tmp_path / "git").write_text('#!/bin/sh\nprintf "%s" "$GIT_TERMINAL_PROMPT" > asked\nexit 128')
     (tmp_path / "git").chmod(0o755)
     path = f"import os\nos.environ['PATH'] = {str(tmp_path)!r} + ':' + os.environ['PATH']\n"
-    done = run(path + IN_COLAB + located(GITHUB), content)
+    done = run(path + IN_COLAB + located(GITHUB), tmp_path)
     assert "복제하지 못했으니" in done.stderr
-    assert (content / "asked").read_text() == "0"
+    assert (tmp_path / "asked").read_text() == "0"
 
 
 def test_elsewhere_nothing_is_cloned_and_no_error_looks_like_a_missing_package(
@@ -206,7 +191,6 @@ def test_elsewhere_nothing_is_cloned_and_no_error_looks_like_a_missing_package(
     assert "RuntimeError: 저장소의 src 폴더를 찾지 못했으니" in done.stderr
     assert "ModuleNotFoundError" not in done.stderr
     assert not list(tmp_path.iterdir())
-    (tmp_path / "src" / "mnist_mlp").mkdir(parents=True)
-    (tmp_path / "src" / "mnist_mlp" / "__init__.py").touch()
-    (tmp_path / "notebooks").mkdir()
-    assert run(located(GITHUB) + THEN, tmp_path / "notebooks").returncode == 0
+    repository(tmp_path / "here", package=True)
+    (tmp_path / "here" / "notebooks").mkdir()
+    assert run(located(GITHUB) + THEN, tmp_path / "here" / "notebooks").returncode == 0

@@ -1,6 +1,5 @@
 """The README's table and picture, from made-up results; the committed picture is the study's."""
 
-import errno
 import json
 from pathlib import Path
 
@@ -12,18 +11,7 @@ from mnist_tools import readme
 from mnist_tools.files import ReportError
 
 ROOT = Path(__file__).parents[2]
-
-FILES = {"numpy": ("scratch", 0.1), "torch": ("framework", 0.3)}
-
-
-def results(implementation: str, alpha: float) -> dict[str, object]:
-    run = {"train_accuracy": 1.0, "validation_accuracy": 0.98765, "test_accuracy": 0.9845}
-    return {
-        "framework": implementation,
-        "dataset": "mnist",
-        "recipe": {"alpha": alpha},
-        "runs": {"LReLU": run, "ReLU": run},
-    }
+EMPTY = "\n".join(f"<!-- {name} -->\n<!-- /{name} -->" for name in ("results", "answer", "lead"))
 
 
 def test_table_goes_between_the_markers_relu_first(
@@ -31,25 +19,26 @@ def test_table_goes_between_the_markers_relu_first(
 ) -> None:
     seeds = {"ReLU": [0.98, 0.99], "LReLU(0.1)": [0.97, 0.97], "LReLU(0.3)": [0.985, 0.987, 0.989]}
     stored = {label: np.array(values) for label, values in seeds.items()}
-    monkeypatch.setattr(readme, "stored_test_accuracies", lambda: dict.fromkeys(FILES, stored))
+    implementations = {"numpy": ("scratch", 0.1), "torch": ("framework", 0.3)}
+    both = dict.fromkeys(implementations, stored)
+    monkeypatch.setattr(readme, "stored_test_accuracies", lambda: both)
     (tmp_path / "figures").mkdir()
-    for implementation, (kind, alpha) in FILES.items():
-        path = tmp_path / "figures" / f"results_{kind}.json"
-        path.write_text(json.dumps(results(implementation, alpha)), encoding="utf-8")
+    run = {"train_accuracy": 1.0, "validation_accuracy": 0.98765, "test_accuracy": 0.9845}
+    for framework, (kind, alpha) in implementations.items():
+        result = {"framework": framework, "dataset": "mnist", "recipe": {"alpha": alpha}}
+        result["runs"] = {"LReLU": run, "ReLU": run}
+        (tmp_path / "figures" / f"results_{kind}.json").write_text(json.dumps(result))
     page = tmp_path / "README.md"
-    places = "<!-- results -->\n<!-- /results -->\n<!-- answer -->\n<!-- /answer -->"
-    page.write_text(f"앞\n{places}\n뒤\n", encoding="utf-8")
+    page.write_text(f"앞\n{EMPTY}\n뒤\n", encoding="utf-8")
     readme.update(tmp_path)
-    lines = page.read_text(encoding="utf-8").splitlines()
+    lines = page.read_text(encoding="utf-8").replace("\N{NO-BREAK SPACE}", " ").splitlines()
     assert (lines[0], lines[-1]) == ("앞", "뒤")
-    assert [line.split(" | ")[:2] for line in lines[4:8]] == [
-        *(["| NumPy", "ReLU"], ["| NumPy", "LReLU(0.1)"]),
-        *(["| PyTorch", "ReLU"], ["| PyTorch", "LReLU(0.3)"]),
-    ]
     # sample standard deviations by hand: 0.01 / sqrt(2) = 0.71 points
-    plain = [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
-    assert plain[4].endswith("| **98.45%** | 98.50 ± 0.71% (2개) | 97.01% | 100.00% | 98.77% |")
-    assert "| 98.70 ± 0.20% (3개) | 93.94% |" in plain[7]
+    shared = "| 100.00% | 98.77% |"
+    assert lines[4] == f"| NumPy | ReLU | **98.45%** | 98.50 ± 0.71% (2개) | 97.01% {shared}"
+    assert (
+        lines[7] == f"| PyTorch | LReLU(0.3) | **98.45%** | 98.70 ± 0.20% (3개) | 93.94% {shared}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,36 +49,22 @@ def test_results_without_mnist_do_not_reach_the_readme(
     tmp_path: Path, content: str, reason: str
 ) -> None:
     page, file = tmp_path / "README.md", tmp_path / "figures" / "results_scratch.json"
-    page.write_text("<!-- results -->\n<!-- /results -->", encoding="utf-8")
+    page.write_text(EMPTY, encoding="utf-8")
     file.parent.mkdir()
     file.write_text(content, encoding="utf-8")
     with pytest.raises(ReportError, match=f"results_scratch.json {reason}"):
         readme.update(tmp_path)
-    assert page.read_text(encoding="utf-8") == "<!-- results -->\n<!-- /results -->"
+    assert page.read_text(encoding="utf-8") == EMPTY
 
 
-def test_a_picture_that_cannot_be_written_leaves_the_old_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_readme_without_the_markers_is_left_alone_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    picture = tmp_path / "figures" / readme.ANSWER
-    picture.parent.mkdir()
-    picture.write_bytes(b"old")
-
-    def full(path: Path, content: bytes) -> int:
-        path.open("wb").close()
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match=readme.ANSWER):
-        readme.draw({"LReLU(0.1), NumPy": np.array([-0.1, 0.0, 0.2])}, tmp_path)
-    assert picture.read_bytes() == b"old"
-
-
-def test_a_readme_without_the_markers_is_left_alone(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
     page.write_text("text", encoding="utf-8")
     readme.update(tmp_path)
     assert page.read_text(encoding="utf-8") == "text"
+    assert f"{page}에 <!-- results -->가 없어" in capsys.readouterr().out
 
 
 def test_the_picture_shows_every_seed_its_mean_and_its_interval() -> None:
@@ -102,7 +77,8 @@ def test_the_picture_shows_every_seed_its_mean_and_its_interval() -> None:
     assert zero.tolist() == [0, 0]
 
 
-def test_the_committed_picture_and_its_text_are_those_of_the_study() -> None:
+def test_the_committed_answer_its_picture_and_its_text_are_those_of_the_study() -> None:
+    assert f"<!-- lead -->\n{readme.lead()}\n" in (ROOT / "README.md").read_text(encoding="utf-8")
     said = readme.answer(readme.paired_differences())
     assert "LReLU(0.1), NumPy −0.03 [−0.05, −0.01]" in said
     assert said in (ROOT / "README.md").read_text(encoding="utf-8"), "make readme"

@@ -1,8 +1,11 @@
 """The command line: two tiny notebooks in a made-up repository."""
 
 import errno
+import runpy
 import shutil
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bs4 import BeautifulSoup
@@ -11,9 +14,11 @@ from made_up_notebook import cell, write_cells, write_code
 import mnist_mlp
 from mnist_mlp import weights
 from mnist_mlp.run import Run
+from mnist_tools import report
 from mnist_tools.files import NOTEBOOKS, read_notebook
 from mnist_tools.report import main, source_hash
 
+FIRST, SECOND = (Path("notebooks", f"{name}.ipynb") for name in NOTEBOOKS.values())
 ON_DIGITS = """\
 import os
 from pathlib import Path
@@ -25,10 +30,9 @@ folder.mkdir(parents=True, exist_ok=True)
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with two notebooks; the second one saves results on MNIST."""
-    write_code(tmp_path / "notebooks" / "01_scratch_mlp.ipynb", "print('NumPy')")
-    source = ON_DIGITS.replace("sklearn-digits", "mnist")
-    write_code(tmp_path / "notebooks" / "02_framework_mlp.ipynb", source, "print('PyTorch')")
     monkeypatch.chdir(tmp_path)
+    write_code(FIRST, "print('NumPy')")
+    write_code(SECOND, ON_DIGITS.replace("sklearn-digits", "mnist"), "print('PyTorch')")
     return tmp_path
 
 
@@ -36,89 +40,56 @@ def contents(root: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-def test_notebooks_are_executed_in_place_and_a_second_run_changes_no_byte(root: Path) -> None:
+def links(page: str) -> list[str]:
+    html = BeautifulSoup(Path("reports", page).read_text(encoding="utf-8"), "html.parser")
+    return [str(link["href"]) for link in html.select(".others a")]
+
+
+def test_notebooks_are_executed_in_place_and_their_figures_saved(root: Path) -> None:
     assert main(["notebooks"]) == 0
-    before = contents(root)
-    assert sorted(path.name for path in before) == [
-        *("01_scratch_mlp.ipynb", "02_framework_mlp.ipynb", "results_framework.json")
-    ]
-    nb = read_notebook(root / "notebooks" / "02_framework_mlp.ipynb")
+    assert {p.name for p in contents(root)} == {FIRST.name, SECOND.name, "results_framework.json"}
+    nb = read_notebook(SECOND)
     assert nb.cells[-1].outputs[0].text == "PyTorch\n"
     assert nb.metadata["mnist_mlp"] == {"source_sha256": source_hash(nb)}
-    assert main(["notebooks"]) == 0
-    assert contents(root) == before
 
 
-def test_report_changes_nothing_but_reports_and_tells_the_pages_last(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = contents(root)
-    assert main(["report"]) == 0
-    pages = [Path("reports", f"{name}.html") for name in NOTEBOOKS.values()]
-    assert capsys.readouterr().out.splitlines()[-2:] == [str(page) for page in pages]
-    assert {p: b for p, b in contents(root).items() if "reports" not in p.parts} == before
-    for page, other in zip(pages, reversed(pages), strict=True):
-        html = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
-        (link,) = html.select(".others a")
-        assert page.parent / str(link["href"]) == other
-    assert "PyTorch" in pages[1].read_text(encoding="utf-8")
-
-
-def test_only_one_notebook_is_run_where_it_alone_can_be(root: Path) -> None:
-    write_code(root / "notebooks" / "02_framework_mlp.ipynb", "import no_torch_here")
-    assert main(["report", "--only", "01"]) == 0
-    (page,) = (root / "reports").glob("*.html")
-    html = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
-    assert (page.stem, html.select(".others a")) == ("01_scratch_mlp", [])
-
-
-def test_both_pages_link_to_the_drawing_page_where_the_first_notebook_has_saved_its_networks(
+def test_report_changes_nothing_but_reports_and_links_to_the_drawing_page_of_its_networks(
     root: Path, trained: dict[str, Run], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def links() -> list[list[str]]:
-        pages = [Path("reports", f"{name}.html").read_text("utf-8") for name in NOTEBOOKS.values()]
-        soups = [BeautifulSoup(page, "html.parser") for page in pages]
-        return [[str(link["href"]) for link in soup.select(".others a")] for soup in soups]
-
     saved = root / "trained.npz"
     saved.write_bytes(weights.to_bytes("numpy", "sklearn-digits", trained))
     save = f"(folder / 'weights_scratch.npz').write_bytes(Path({str(saved)!r}).read_bytes())"
-    write_code(root / "notebooks" / "01_scratch_mlp.ipynb", f"{ON_DIGITS}\n{save}")
+    write_code(FIRST, f"{ON_DIGITS}\n{save}")
+    before = contents(root)
     first, second = (f"{name}.html" for name in NOTEBOOKS.values())
     assert main(["report"]) == 0
-    assert links() == [[second, "draw.html"], [first, "draw.html"]]
-    drawing = BeautifulSoup(Path("reports", "draw.html").read_text("utf-8"), "html.parser")
-    assert [str(link["href"]) for link in drawing.select(".others a")] == [first, second]
-    assert str(Path("reports", "draw.html")) in capsys.readouterr().out.splitlines()
+    told = [str(Path("reports", page)) for page in ("draw.html", first, second)]
+    lines = capsys.readouterr().out.splitlines()
+    assert told[0] in lines
+    assert lines[-2:] == told[1:]
+    assert {p: b for p, b in contents(root).items() if "reports" not in p.parts} == before
+    assert links(first) == [second, "draw.html"]
+    assert links(second) == [first, "draw.html"]
+    assert links("draw.html") == [first, second]
+    assert "MNIST가 아님" in Path(told[0]).read_text(encoding="utf-8")
 
-    assert main(["html"]) == 0  # nothing was trained: figures/ holds no networks
-    assert links() == [[second], [first]]
-    write_code(root / "notebooks" / "01_scratch_mlp.ipynb", "print('saves nothing')")
-    assert main(["report"]) == 0  # what an earlier run saved is not this run's
-    assert links() == [[second], [first]]
+    write_code(FIRST, "print('saves nothing')")
+    write_code(SECOND, "import no_torch_here")
+    assert main(["report", "--only", "01"]) == 0
+    assert links(first) == []  # what an earlier run saved is not this run's
 
 
 def test_html_executes_nothing(root: Path) -> None:
-    write_code(root / "notebooks" / "02_framework_mlp.ipynb", "1 / 0")
+    write_code(SECOND, "1 / 0")
     assert main(["html"]) == 0
-    assert len(list((root / "reports").glob("*.html"))) == 2
-
-
-def test_notebooks_that_ran_without_mnist_replace_nothing(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_code(root / "notebooks" / "02_framework_mlp.ipynb", ON_DIGITS)
-    before = contents(root)
-    assert main(["notebooks"]) == 1
-    assert "ran on sklearn-digits, not on MNIST" in capsys.readouterr().err
-    assert contents(root) == before
+    assert len(list(Path("reports").glob("*.html"))) == 2
 
 
 @pytest.mark.parametrize("command", ["report", "notebooks"])
 def test_failing_cell_is_named_and_nothing_is_written(
     root: Path, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
-    write_code(root / "notebooks" / "01_scratch_mlp.ipynb", "x = 0", "1 / x", "print('never')")
+    write_code(FIRST, "x = 0", "1 / x", "print('never')")
     before = contents(root)
     assert main([command]) == 1
     message = capsys.readouterr().err
@@ -127,24 +98,27 @@ def test_failing_cell_is_named_and_nothing_is_written(
     assert contents(root) == before
 
 
-def test_a_full_disk_leaves_every_figure_and_notebook_as_it_was(
-    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("why", ["ran on sklearn-digits, not on MNIST", "No space left on device"])
+def test_what_cannot_be_published_replaces_no_figure_and_no_notebook(
+    why: str, root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert main(["notebooks"]) == 0
-    before = contents(root)
-    write_code(root / "notebooks" / "01_scratch_mlp.ipynb", "print('changed')")
-    before |= contents(root / "notebooks")
+    def executed(source: Path, output: Path) -> Any:
+        dataset = "sklearn-digits" if "MNIST" in why else "mnist"
+        (output / "results_framework.json").write_text(f'{{"dataset": "{dataset}"}}')
+        return read_notebook(source)
 
     def full(source: Path, target: str) -> None:
         (Path(target) / source.name).write_bytes(b"")
         raise OSError(errno.ENOSPC, "No space left on device", str(source))
 
+    monkeypatch.setattr(report, "execute", executed)
     monkeypatch.setattr(shutil, "copy", full)
-    capsys.readouterr()
+    Path("figures").mkdir()
+    Path("figures", "results_framework.json").write_text("old")
+    before = contents(root)
     assert main(["notebooks"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert "No space left on device" in line
-    assert "results_framework.json" in line
+    assert why in line
     assert contents(root) == before
 
 
@@ -152,30 +126,44 @@ def test_source_hash_follows_code_modules_and_templates_but_no_text_and_no_place
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = tmp_path / "mnist_mlp"
+    package.mkdir()
     monkeypatch.setattr(mnist_mlp, "__file__", str(package / "__init__.py"))
+    module, template = package / "__init__.py", package / "data.md.j2"
 
-    def hashed(files: dict[str, str], text: str = "a", code: str = "b") -> str:
-        shutil.rmtree(package, ignore_errors=True)
-        package.mkdir()
-        for name, content in files.items():
-            (package / name).write_text(content)
+    def hashed(text: str = "a", code: str = "b") -> str:
         path = write_cells(tmp_path / "n.ipynb", cell("markdown", text), cell("code", code))
         return source_hash(read_notebook(path))
 
-    files = {"__init__.py": "", "data.md.j2": ""}
-    before = hashed(files)
-    places = [f'REPO_URL = "{url}"\nb' for url in ("", "https://github.com/one/two")]
-    assert len({hashed(files, code=code) for code in places}) == 1
-    assert hashed(files | {"notes.txt": "no source"}, text="another text") == before
-    changed = [files | {"__init__.py": "x = 1"}, files | {"data.md.j2": "{{ x }}"}]
-    renamed = {"__init__.py": "", "text.md.j2": ""}
-    others = [*(hashed(other) for other in (*changed, renamed)), hashed(files, code="another code")]
-    assert len({before, *others}) == 5
+    (package / "notes.txt").write_text("no source")
+    assert hashed("a") == hashed("another text")
+    assert hashed(code='REPO_URL = ""\nb') == hashed(code='REPO_URL = "https://github.com/a/b"\nb')
+    hashes = [hashed(), hashed(code="another code")]
+    module.write_text("x = 1")
+    hashes.append(hashed())
+    template.write_text("{{ x }}")
+    hashes.append(hashed())
+    template.rename(package / "text.md.j2")
+    assert len({*hashes, hashed()}) == 5
 
 
 def test_pdf_without_a_browser_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
     assert main(["pdf"]) == 1
     assert "no Chromium found" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["report", "colab", "readme"])
+def test_outside_of_the_repository_a_command_is_one_sentence_and_leaves_nothing(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["report", "html"])
+    file = Path(report.__file__).with_name(f"{command}.py")
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(file), run_name="__main__")
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: there is no ")
+    assert list(tmp_path.iterdir()) == []

@@ -1,7 +1,9 @@
-"""What a submission does while it runs has limits, and nothing of it outlives its run."""
+"""A submission is read with care, runs with limits, and nothing of it outlives its run."""
 
+import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,9 @@ import pytest
 from made_up_notebook import write_code
 
 from mnist_tools import rerun
+from mnist_tools.execute import Limits
 from mnist_tools.files import ReportError
-from mnist_tools.rerun import Limits, copy_submission, examine, read_submitted
+from mnist_tools.rerun import copy_submission, examine, read_submitted
 
 
 def test_the_copy_leaves_out_what_could_hurt(tmp_path: Path) -> None:
@@ -20,9 +23,8 @@ def test_the_copy_leaves_out_what_could_hurt(tmp_path: Path) -> None:
     for name in (*others, "src/a.py", "data/study.jsonl"):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_text(name)
-    (source / "everything").symlink_to("/")
-    (source / "broken").symlink_to("/nowhere")
-    (source / "endless").symlink_to("/dev/zero")
+    for name, target in {"everything": "/", "broken": "/nowhere", "endless": "/dev/zero"}.items():
+        (source / name).symlink_to(target)
     os.mkfifo(source / "fifo")
     (source / "src" / "linked.py").symlink_to(source / "src" / "a.py")
     copy_submission(source, tmp_path / "copy")
@@ -31,14 +33,106 @@ def test_the_copy_leaves_out_what_could_hurt(tmp_path: Path) -> None:
     assert not (tmp_path / "copy" / "src" / "linked.py").is_symlink()
 
 
-def rerun_code(root: Path, *sources: str, **limits: Any) -> str:
+def instead(make: Callable[[Path], object]) -> Callable[[Path], object]:
+    """Put something else in the place of a file."""
+
+    def spoil(path: Path) -> None:
+        path.unlink()
+        make(path)
+
+    return spoil
+
+
+def nest_deeply(path: Path) -> None:
+    """Publish results that JSON can hold, and that cannot be copied."""
+    nb = json.loads(path.read_text(encoding="utf-8"))
+    data = {"application/json": {"deep": "DEEP"}}
+    nb["cells"][0]["outputs"] = [{"output_type": "display_data", "data": data, "metadata": {}}]
+    path.write_text(json.dumps(nb).replace('"DEEP"', "[" * 700 + "]" * 700))
+
+
+def written(text: str, encoding: str = "utf-8") -> Callable[[Path], object]:
+    return lambda path: path.write_text(text, encoding)
+
+
+UNREADABLE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "renamed": (lambda path: path.rename(path.with_name("01 (1).ipynb")), "01 (1).ipynb, other"),
+    "a device": (instead(lambda path: path.symlink_to("/dev/zero")), "링크나 장치"),
+    "a pipe": (instead(os.mkfifo), "링크나 장치"),
+    "huge": (lambda path: os.truncate(path, 200_000_000), "100 MB가 넘는 파일"),
+    "a conflict": (written("{\n<<<<<<< HEAD\n1\n>>>>>>> a\n}"), "병합 충돌"),
+    "cp949": (written('{"cells": "숫자"}', "cp949"), "UTF-8이 아님"),
+    "other cells": (written('{"cells": [1]}'), "노트북의 형식이 아님"),
+    "deep": (written("[" * 100_000), "노트북의 형식이 아님"),
+    "deep results": (nest_deeply, "노트북의 형식이 아님"),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_what_cannot_be_read_is_named(name: str, tmp_path: Path) -> None:
+    spoil, message = UNREADABLE[name]
+    path = write_code(tmp_path / "source" / "n.ipynb", "x = 1")
+    path.with_name("other.ipynb").write_text("[]")
+    spoil(path)
+    copy_submission(path.parent, tmp_path / "copy")
+    assert message in read_submitted(tmp_path / "copy" / "n.ipynb").error
+
+
+def rerun_code(root: Path, *sources: str, **limits: int) -> str:
     """Run a notebook of these cells as the grader does; return why it failed."""
     path = write_code(root / "notebooks" / "n.ipynb", *sources)
-    return rerun.rerun(root, "n", read_submitted(path), Limits(**limits)).error
+    submitted = read_submitted(path)
+    submitted.nb.cells[0].metadata["tags"] = ["raises-exception", "skip-execution"]
+    return rerun.rerun(root, "n", submitted, Limits(**limits)).error
+
+
+FAKE = """\
+import sys, types
+module = types.ModuleType('mnist_mlp'); module.__file__ = '/elsewhere/mnist_mlp.py'
+sys.modules['mnist_mlp'] = module
+split = types.SimpleNamespace(images=1, labels=2); runs = {}
+dataset = types.SimpleNamespace(train=split, validation=split, test=split)"""
+NONSENSE = """\
+k = get_ipython().kernel
+k.session.send(k.iopub_socket, 'stream', {'name': 'stdout', 'text': 5}, parent=k.get_parent())"""
+STUBBORN = """\
+import time
+try:
+    for _ in range(200):
+        print('x' * 10_000, flush=True)
+        time.sleep(0.05)
+except KeyboardInterrupt:
+    pass"""
+ENDINGS: dict[str, tuple[list[str], str]] = {
+    "executed in another order": (
+        ["print(later)", "later = 1"],
+        "n.ipynb의 1번째 셀(cell-0): NameError: name 'later'",
+    ),
+    "infinite loop": (["1", "while True: pass"], "2번째 셀(cell-1): CellTimeoutError"),
+    "many slow cells": (
+        ["import time", *["time.sleep(0.9)"] * 9],
+        "the notebook took more than 2 seconds (채점하는 컴퓨터가 바빴다면 --timeout",
+    ),
+    "flood": (["x = 1", STUBBORN, "1 / 0"], "2번째 셀(cell-1): more than 100,000 characters"),
+    "dies": (["import os; os._exit(1)"], "DeadKernelError"),
+    "nonsense": (["x = 1", NONSENSE], "2번째 셀(cell-1): "),
+    "other names": (["data = results = 1"], "dataset과 runs가 없음 (NameError"),
+    "error hidden by a tag": (["raise ValueError('hidden')"], "ValueError: hidden"),
+    "code from elsewhere": ([FAKE], "제출본이 아닌 코드를 가져옴: /elsewhere/mnist_mlp.py"),
+    "another probe": (["import numpy; numpy.savez = lambda *a, **k: 0", FAKE], "FileNotFoundError"),
+}
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+def test_what_a_clean_kernel_catches(name: str, tmp_path: Path) -> None:
+    sources, message = ENDINGS[name]
+    limits = {"infinite loop": {"timeout": 2}, "many slow cells": {"total": 2}}.get(name, {})
+    assert message in rerun_code(tmp_path, *sources, output=100_000, **limits)
 
 
 DAEMON = """\
 import os, pathlib, subprocess, sys
+os.write(1, b'36/36')
 grade = pathlib.Path("grade.json")
 code = '''
 import os, pathlib, time
@@ -53,44 +147,20 @@ while not grade.exists(): pass"""
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc"), reason="needs Linux")
-def test_no_process_of_a_notebook_outlives_it(tmp_path: Path) -> None:
+def test_no_process_of_a_notebook_outlives_it_or_writes_to_the_graders_terminal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     """Not even a daemon: without a parent, in a session of its own, with an empty environment."""
     file = tmp_path / "notebooks" / "grade.json"
     assert "dataset" in rerun_code(tmp_path, DAEMON)
     file.unlink()
     time.sleep(0.5)
     assert not file.exists()
-
-
-def test_a_notebook_of_many_slow_cells_is_ended_too(tmp_path: Path) -> None:
-    error = rerun_code(tmp_path, "import time", *["time.sleep(1)"] * 9, timeout=60, total=3)
-    assert "the notebook took more than 3 seconds (채점하는 컴퓨터가 바빴다면 --timeout" in error
-
-
-def test_a_kernel_cannot_write_to_the_graders_terminal(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    attack = "import os, sys\nos.write(sys.stdout._original_stdstream_copy, b'36/36')"
-    rerun_code(tmp_path, attack)
     assert "36/36" not in "".join(capfd.readouterr())
 
 
-MESSAGES = ["'display_data', {}", "'stream', {'name': 'stdout', 'text': 5}", "'status', {}"]
-
-
-@pytest.mark.parametrize("message", MESSAGES)
-def test_a_kernel_that_sends_nonsense_is_its_notebooks_fault(message: str, tmp_path: Path) -> None:
-    send = f"k.session.send(k.iopub_socket, {message}, parent=k.get_parent())"
-    error = rerun_code(tmp_path, "k = get_ipython().kernel", send)
-    assert error.startswith("n.ipynb의 2번째 셀(cell-1): ")
-
-
-def save(file: Path, **arrays: Any) -> None:
-    np.savez(file, files=np.array([str(file.parent / "src" / "x.py")]), **arrays)
-
-
 def save_hugely(file: Path) -> None:
-    save(file)
+    np.savez(file, files=np.array([str(file.parent / "src" / "x.py")]))
     os.truncate(file, 2**40)
 
 
@@ -103,10 +173,7 @@ PROBES: dict[str, Any] = {
     ),
     "a huge file": (save_hugely, "zip"),
     "pickled": (lambda file: np.savez(file, files=np.array([Path()], object)), "allow_pickle"),
-    "no archive": (lambda file: file.write_text("x"), "BadZipFile"),
-    "nothing": (lambda file: None, "FileNotFoundError"),
     "no files": (lambda file: np.savez(file, x=1), "KeyError"),
-    "other code": (lambda file: np.savez(file, files=np.array(["/x/y.py"])), "제출본이 아닌 코드"),
 }
 
 
@@ -116,8 +183,3 @@ def test_what_a_kernel_left_is_read_with_care(name: str, tmp_path: Path) -> None
     leave(tmp_path / "probe.npz")
     with pytest.raises(ReportError, match=message):
         examine(tmp_path)
-
-
-def test_what_a_kernel_left_is_read(tmp_path: Path) -> None:
-    save(tmp_path / "probe.npz", weights=np.eye(3))
-    np.testing.assert_array_equal(examine(tmp_path)["weights"], np.eye(3))

@@ -19,21 +19,16 @@ def test_heading_levels_bound_a_section() -> None:
     ("text", "value", "stated"),
     [
         ("98.59%", 0.9859, True),
-        ("98.6%", 0.9859, True),
         ("0.986", 0.9859, True),
         ("98.5%", 0.9859, False),
         ("정확도 1.0, 0.9", 0.9859, False),  # too few digits to say anything
         ("9,859장", 9859, True),
-        ("9859장", 9859, True),
-        ("12,000장", 0.9859, False),
-        ("손실 0.0539", 0.05392, True),
         ("손실 0.0540", 0.05392, False),
-        ("0.9999999981", 0.9999999981, True),
         ("1.0", 1.0, True),
         ("1장", 1.0, False),
         ("1 - 1.94e-17", 1.9412e-17, True),
         ("1 - 2.94e-17", 1.9412e-17, False),
-        ("x" * 100 + "1e999 1.5e999", 0.5, False),
+        ("1e999 1.5e999", 0.5, False),
         ("", 0.5, False),
     ],
 )
@@ -45,14 +40,11 @@ def test_a_number_is_stated_when_rounded_as_it_is_written(
 
 ACTIVE = [
     "<script>alert(1)</script>",
-    "<SCRIPT src=x>",
-    "text <img src=x onerror=alert(1)>",
-    "<img title='>' onerror=alert(1)>",
+    "text <IMG title='>' onerror=alert(1)>",
     "<iframe srcdoc='x'></iframe>",
     "<details ontoggle = alert(1) open>",
     "<a href='javascript:alert(1)'>x</a>",
     "<meta http-equiv=refresh content='0;url=x'>",
-    "<form action=x><button>",
 ]
 PASSIVE = [
     "<details><summary>표</summary>글</details>",
@@ -69,17 +61,15 @@ def shown_by(kind: str, html: str) -> Any:
     return new_code_cell("x", outputs=[new_output("display_data", {kind: html})])
 
 
-@pytest.mark.parametrize("html", [*ACTIVE, "<svg/onload=alert(1)>"])
-def test_what_a_browser_would_run_is_named(html: str) -> None:
-    assert active_html(shown_by("text/html", html))
-    for kind in ("markdown", "text/markdown"):
-        assert bool(active_html(shown_by(kind, html))) is (html in ACTIVE)  # else it is no tag
+@pytest.mark.parametrize("html", [*ACTIVE, *PASSIVE])
+def test_what_a_browser_would_run_is_named_and_what_it_only_shows_is_not(html: str) -> None:
+    for kind in ("text/html", "markdown", "text/markdown"):
+        assert bool(active_html(shown_by(kind, html))) is (html in ACTIVE)
 
 
-@pytest.mark.parametrize("html", PASSIVE)
-def test_what_a_browser_only_shows_is_not(html: str) -> None:
-    kinds = ("text/html", "markdown", "text/markdown")
-    assert not any(active_html(shown_by(kind, html)) for kind in kinds)
+def test_what_is_a_tag_in_html_alone() -> None:
+    assert active_html(shown_by("text/html", "<svg/onload=alert(1)>"))
+    assert active_html(shown_by("markdown", "<svg/onload=alert(1)>")) == []
 
 
 def test_code_in_text_and_code_cells_are_not_html() -> None:

@@ -20,35 +20,10 @@ for result in (relu, lrelu):
     assert result.test_accuracy > 0.5"""
 
 
-def points_for(source: str) -> Any:
-    """Return an autograded cell worth 5 points."""
-    cell = nbformat.v4.new_code_cell(source, id="points")
-    cell.metadata["nbgrader"] = {
-        "grade": True,
-        "grade_id": "points",
-        "locked": True,
-        "points": 5,
-        "schema_version": 3,
-        "solution": False,
-        "task": False,
-    }
-    return cell
-
-
-@pytest.fixture
-def course(tmp_path: Path) -> Path:
-    """A course folder that holds the repository, with a notebook as assignment and submission."""
-    folder = tmp_path / "course"
-    ignored = shutil.ignore_patterns("__pycache__", "*.gz", "*ubyte")
-    for name in ("src", "data"):
-        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
-    for name in NOTEBOOKS.values():
-        nb = with_parameters(name, DATASET="sklearn-digits", EPOCHS=2)
-        nb.cells.append(points_for(GRADED))
-        for target in ("source/mnist", "submitted/kim/mnist"):
-            (folder / target).mkdir(parents=True, exist_ok=True)
-            nbformat.write(nb, folder / target / f"{name}.ipynb")
-    return folder
+AUTOGRADED: dict[str, Any] = {
+    **{"grade": True, "grade_id": "points", "locked": True, "points": 5},
+    **{"schema_version": 3, "solution": False, "task": False},
+}
 
 
 def nbgrader(course: Path, *arguments: str) -> None:
@@ -68,7 +43,19 @@ def nbgrader(course: Path, *arguments: str) -> None:
 
 
 @pytest.mark.slow
-def test_autograde_gives_all_points(course: Path) -> None:
+def test_autograde_gives_all_points(tmp_path: Path) -> None:
+    """In a course folder that holds the repository, the notebooks as assignment and submission."""
+    course = tmp_path / "course"
+    ignored = shutil.ignore_patterns("__pycache__", "*.gz", "*ubyte")
+    for name in ("src", "data"):
+        shutil.copytree(ROOT / name, course / name, ignore=ignored)
+    for name in NOTEBOOKS.values():
+        nb = with_parameters(name, DATASET="sklearn-digits", EPOCHS=2)
+        points = {"nbgrader": AUTOGRADED}
+        nb.cells.append(nbformat.v4.new_code_cell(GRADED, id="points", metadata=points))
+        for target in ("source/mnist", "submitted/kim/mnist"):
+            (course / target).mkdir(parents=True, exist_ok=True)
+            nbformat.write(nb, course / target / f"{name}.ipynb")
     nbgrader(course, "generate_assignment", "mnist")
     nbgrader(course, "autograde", "mnist")
     with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as book:

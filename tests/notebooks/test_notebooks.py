@@ -2,107 +2,95 @@
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
-from executed import PARAMETERS, ROOT, Execution, execute_both
+from executed import PARAMETERS, ROOT, Execution, Grading
 
 from mnist_mlp.data import load
 from mnist_mlp.prose import REWRITE
-from mnist_tools import readme
+from mnist_tools import readme, shown
+from mnist_tools.files import NOTEBOOKS, read_notebook
 from mnist_tools.report import source_hash
+from mnist_tools.rubric import THRESHOLDS, order_problems, output_problems, result_problems
+from mnist_tools.shown import Side
 
-PATHS = [ROOT / "notebooks" / f"{name}.ipynb" for name in ("01_scratch_mlp", "02_framework_mlp")]
-FILES = {"01_scratch_mlp": "results_scratch.json", "02_framework_mlp": "results_framework.json"}
-each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
-REQUIRED = {
-    "numpy": {"ReLU": 0.984, "LReLU": 0.984},
-    "torch": {"ReLU": 0.984, "LReLU": 0.983},
-}
+each_kind = pytest.mark.parametrize("kind", NOTEBOOKS)
 
 
-def committed(path: Path) -> Any:
-    return nbformat.read(path, as_version=4)
+def committed(kind: str) -> Side:
+    return Side("", read_notebook(ROOT / "notebooks" / f"{NOTEBOOKS[kind]}.ipynb"))
 
 
-def results(nb: Any) -> Any:
-    (cell,) = [c for c in nb.cells if "results" in c.metadata.get("tags", [])]
-    return cell.outputs[0].data["application/json"]
+def said(nb: Any) -> str:
+    """Return all Markdown that a notebook shows."""
+    return shown.markdown(nb.cells)
 
 
-@each_notebook
-def test_executed_in_order_without_errors_or_stderr(path: Path) -> None:
-    code = [c for c in committed(path).cells if c.cell_type == "code"]
-    assert [c.execution_count for c in code] == list(range(1, len(code) + 1))
-    outputs = [o for c in code for o in c.outputs]
-    assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"]
-    assert max(len(c.source.splitlines()) for c in code) <= 25
-
-
-@each_notebook
-def test_outputs_come_from_the_committed_code(path: Path) -> None:
-    nb = committed(path)
-    assert nb.metadata["mnist_mlp"]["source_sha256"] == source_hash(nb), (
-        "the package, the study or a cell changed after the notebook was executed: make notebooks"
-    )
-
-
-@each_notebook
-def test_results_are_those_of_mnist_and_good_enough(path: Path) -> None:
-    content = results(committed(path))
-    assert content["dataset"] == "mnist"
-    assert (content["n_train"], content["n_validation"], content["n_test"]) == (48000, 12000, 10000)
-    for name, run in content["runs"].items():
-        assert run["test_accuracy"] >= REQUIRED[content["framework"]][name]
-    file = ROOT / "figures" / FILES[path.stem]
-    assert json.loads(file.read_text(encoding="utf-8")) == content
-
-
-@each_notebook
-def test_every_sentence_about_the_study_stands_and_every_line_fits_the_page(path: Path) -> None:
-    outputs = [o for c in committed(path).cells if c.cell_type == "code" for o in c.outputs]
-    assert REWRITE not in "".join(o.get("data", {}).get("text/markdown", "") for o in outputs)
-    for line in "".join(o.get("text", "") for o in outputs).splitlines():
+@each_kind
+def test_executed_in_order_without_errors_or_stderr(kind: str) -> None:
+    side = committed(kind)
+    assert not [*order_problems(side), *output_problems(side), *result_problems(side, kind)]
+    code = shown.code_cells(side.nb)
+    assert max(len(cell.source.splitlines()) for cell in code) <= 25
+    for line in "".join(o.get("text", "") for cell in code for o in cell.outputs).splitlines():
         assert len(line) + len(re.findall("[가-힣]", line)) <= 88, line
 
 
-@each_notebook
-def test_links_lead_to_headings(path: Path) -> None:
-    nb = committed(path)
-    texts = [c.source for c in nb.cells if c.cell_type == "markdown"]
-    headings = re.findall(r"^#+ (.+)$", "\n".join(texts), re.MULTILINE)
-    anchors = {heading.replace(" ", "-") for heading in headings}
-    outputs = [o for c in nb.cells for o in c.get("outputs", [])]
-    texts += [o.get("data", {}).get("text/markdown", "") for o in outputs]
-    links = re.findall(r"\]\(#((?:[^()]|\([^()]*\))*)\)", "\n".join(texts))
+@each_kind
+def test_outputs_come_from_the_committed_code(kind: str) -> None:
+    nb = committed(kind).nb
+    assert nb.metadata["mnist_mlp"]["source_sha256"] == source_hash(nb), (
+        "the package, the study or a cell changed after the notebook was executed: make notebooks"
+    )
+    assert REWRITE not in said(nb)
+
+
+@each_kind
+def test_results_are_those_of_mnist_and_good_enough(kind: str) -> None:
+    content = committed(kind).results
+    assert content["dataset"] == "mnist"
+    assert (content["n_train"], content["n_validation"], content["n_test"]) == (48000, 12000, 10000)
+    for name, run in content["runs"].items():
+        assert run["test_accuracy"] >= THRESHOLDS[kind][name]
+    file = ROOT / "figures" / f"results_{kind}.json"
+    assert json.loads(file.read_text(encoding="utf-8")) == content
+
+
+@each_kind
+def test_links_lead_to_headings(kind: str) -> None:
+    text = said(committed(kind).nb)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    links = re.findall(r"\]\(#((?:[^()]|\([^()]*\))*)\)", text)
     assert len(links) >= 3
-    assert set(links) <= anchors
+    assert set(links) <= {heading.replace(" ", "-") for heading in headings}
 
 
 def test_readme_table_is_made_from_the_results() -> None:
-    table = readme.table([results(committed(p)) for p in PATHS], readme.stored_test_accuracies())
+    results = [committed(kind).results for kind in NOTEBOOKS]
+    table = readme.table(results, readme.stored_test_accuracies())
     assert table in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_two_runs_are_byte_identical_also_when_both_notebooks_run_at_once(
-    alone: Execution, tmp_path: Path
+    executed: Execution, graded: Grading
 ) -> None:
-    assert len(alone.saved) > 10
-    together = execute_both(tmp_path, at_once=True)
-    assert together.saved == alone.saved
-    for name, nb in together.notebooks.items():
-        assert nbformat.writes(nb) == nbformat.writes(alone.notebooks[name])
+    """At once, and one after the other in another folder, as the grader runs them."""
+    assert len(executed.saved) > 10
+    assert graded.saved == executed.saved
+    for kind, (_, again) in graded.sides.items():
+        before = executed.notebooks[NOTEBOOKS[kind]].cells
+        for one, other in zip(before, again.nb.cells, strict=True):
+            assert json.dumps(one.get("outputs")) == json.dumps(other.get("outputs"))
+            assert one.get("execution_count") == other.get("execution_count")
 
 
-@each_notebook
-def test_a_run_on_the_digits_says_so_everywhere(path: Path, alone: Execution) -> None:
-    nb = alone.notebooks[path.stem]
-    content = results(nb)
-    assert content["dataset"] == "sklearn-digits"
-    assert content["n_test"] == len(load("sklearn-digits").test.labels)
-    assert len(content["runs"]["ReLU"]["history"]["train_loss"]) == 1 + PARAMETERS["EPOCHS"]
-    text = nbformat.writes(nb)
-    assert "데이터는 sklearn-digits이고" in text
-    assert "비교할 값이 없다" in text
+@each_kind
+def test_a_run_on_the_digits_says_so_everywhere(kind: str, executed: Execution) -> None:
+    side = Side("", executed.notebooks[NOTEBOOKS[kind]])
+    assert side.results["dataset"] == "sklearn-digits"
+    assert side.results["n_test"] == len(load("sklearn-digits").test.labels)
+    curve = side.results["runs"]["ReLU"]["history"]["train_loss"]
+    assert len(curve) == 1 + PARAMETERS["EPOCHS"]
+    assert "데이터는 sklearn-digits이다" in said(side.nb)
+    assert "비교할 값이 없다" in said(side.nb)
