@@ -28,7 +28,7 @@ MIME_TYPES = [  # best first; neither scripts nor widgets
 # "9.4절", "6~8절" or "01번 노트북 9절" in text; or what has no references in it, to be passed over.
 REFERENCE = re.compile(
     r"<(a|code|pre|h\d|svg)\b.*?</\1>|<[^>]*>"
-    r"|(?:(?P<notebook>\d\d)번\s노트북\s)?(?<![\d.])(?P<section>\d+(?:\.\d+)?)(?:~\d+)?절",
+    r"|(?:(?P<notebook>\d\d)번\s노트북의?\s)?(?<![\d.])(?P<section>\d+(?:\.\d+)?)(?:~\d+)?절",
     re.DOTALL,
 )
 # A formula with the brackets before it and up to five letters after it (Korean particles).
@@ -43,10 +43,11 @@ def heading_id(text: str) -> str:
 def sections(nb: NotebookNode, file: str = "") -> dict[tuple[str, str], str]:
     """Return the addresses of a notebook's numbered sections.
 
-    By the notebook's number ("01", or "" for sections of the same page) and their own ("9.4").
+    By the notebook's number ("01", or "" for sections of the same page) and their own ("9.4"). A
+    heading with a formula or a style is left out: its id is not that of its source.
     """
     text = "\n".join(cell.source for cell in nb.cells if cell.cell_type == "markdown")
-    found = re.findall(r"^#+ ((\d+(?:\.\d+)?)\.? .*)$", text, re.MULTILINE)
+    found = re.findall(r"^#+ ((\d+(?:\.\d+)?)\.? [^$`*_<&\[\n]*)$", text, re.MULTILINE)
     return {(file[:2], number): f"{file}#{heading_id(title)}" for title, number in found}
 
 

@@ -24,7 +24,10 @@ $$
 ### 3.1 역전파
 
 3.1절과 6~8절, 02번
-노트북 3절을 보라. 3.2절, 2.3.1절, 03번 노트북 3절, `3절`, [3절](#3.-모델과-유도)은 그대로 둔다.
+노트북 3절, 02번 노트북의 3.1절을 보라.
+3.2절, 2.3.1절, 03번 노트북 3절, `3절`, [3절](#3.-모델과-유도)은 그대로 둔다.
+
+### 3.2 `ReLU`
 
 ### 해석"""
 COMMENTARY = r"""손실은 $-\log p$이다.
@@ -87,7 +90,7 @@ def test_contents_list_every_section_and_lead_there(page: BeautifulSoup) -> None
     links = page.select(".toc a")
     confusion = "6. (a) 10x10 Confusion Matrix (using test data)"
     assert [link.get_text() for link in links] == [
-        *("3. 모델과 유도", "3.1 역전파", "해석", confusion, "해석")
+        *("3. 모델과 유도", "3.1 역전파", "3.2 ReLU", "해석", confusion, "해석")
     ]
     targets = [page.find(id=str(link["href"]).removeprefix("#")) for link in links]
     assert [target.get_text() for target in targets if target] == [a.get_text() for a in links]
@@ -101,6 +104,7 @@ def test_a_section_that_the_text_names_is_a_link_to_it_if_it_exists(page: Beauti
         ("3.1절", "#3.1-역전파"),
         ("6~8절", "#6.-(a)-10x10-Confusion-Matrix-(using-test-data)"),
         ("02번 노트북 3절", "02.html#3.-모델과-유도"),
+        ("02번 노트북의 3.1절", "02.html#3.1-역전파"),
         ("3절", "#3.-모델과-유도"),
     ]
     assert not page.select("a a, code a")
