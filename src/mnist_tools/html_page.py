@@ -22,7 +22,7 @@ from mnist_tools.files import ReportError
 from mnist_tools.formulas import Formulas
 
 MIME_TYPES = [  # best first; neither scripts nor widgets
-    *("text/html", "text/markdown", "image/png", "image/svg+xml", "image/jpeg"),
+    *("text/html", "text/markdown", "text/latex", "image/png", "image/svg+xml", "image/jpeg"),
     *("application/json", "text/plain"),
 ]
 # "9.4절", "6~8절" or "01번 노트북 9절" in text; or what has no references in it, to be passed over.

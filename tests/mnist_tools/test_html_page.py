@@ -123,12 +123,14 @@ def test_what_other_programs_leave_is_shown_or_left_out_but_no_error(tmp_path: P
     pasted = cell("markdown", "![그림](attachment:a.png)")
     pasted["attachments"] = {"a.png": {"image/png": "iVBORw0="}}
     pictures = [shown({"image/svg+xml": "<svg/>"}), shown({"image/jpeg": "/9j/\n"})]
-    path = write_cells(tmp_path / "n.ipynb", pasted, cell("code", "plot()", *pictures))
+    formula = shown({"text/latex": "$x^2$", "text/plain": "<Math object>"})
+    path = write_cells(tmp_path / "n.ipynb", pasted, cell("code", "plot()", *pictures, formula))
     nb = read_notebook(path)
     nb.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {}}  # Colab's
-    images = BeautifulSoup(to_html(nb, {}, {}), "html.parser").select("img")
-    kinds = [str(image["src"]).partition(";")[0] for image in images]
+    page = BeautifulSoup(to_html(nb, {}, {}), "html.parser")
+    kinds = [str(image["src"]).partition(";")[0] for image in page.select("img")]
     assert kinds == ["data:image/png", "data:image/svg+xml", "data:image/jpeg"]
+    assert len(page.select(".output svg.math")) == 1
     assert "widgets" in nb.metadata  # the notebook itself stays as it is
 
 
