@@ -161,7 +161,7 @@ def _spelled(folder: Path, name: str) -> Path | None:
     Under another name ("... (1).gz", a browser's second download) it counts if it is MNIST's.
     """
     spelled = rf"^{name.replace('-idx', '[-.]idx')}(\.gz)?$"
-    outer = _matching(folder, spelled)
+    outer = sorted(_matching(folder, spelled), key=lambda path: not path.name.startswith(name))
     inner = [path for below in outer for path in _matching(below, spelled)]
     # A broken link is no folder: it was put there on purpose, and read_idx says what is wrong.
     files = [path for path in outer + inner if not path.is_dir()]

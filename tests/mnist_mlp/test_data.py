@@ -273,6 +273,8 @@ def test_of_several_spellings_the_first_that_is_a_file_is_read() -> None:
     for name, array in zip(NAMES, arrays, strict=True):
         fill(Path(), {f"{name}/{name}": b"not read", name.replace("-idx", ".idx"): idx(array)})
     fill(Path(), {f"{NAMES[0]}.gz": idx(arrays[0]), NAMES[0].replace("-idx", ".idx"): b"not read"})
+    shutil.rmtree(NAMES[1])
+    fill(Path(), {NAMES[1]: idx(arrays[1]), NAMES[1].replace("-idx", ".idx") + ".gz": b"not read"})
     check_splits(data.load(), arrays)
 
 
