@@ -224,9 +224,9 @@ def mean_interval(values: Sequence[float] | NDArray[np.float64], level: float = 
 
 
 def bootstrap_interval(
-    differences: NDArray[np.float64], images: int, draws: int = 4000
+    differences: NDArray[np.float64], images: int, level: float = 0.95, draws: int = 4000
 ) -> tuple[float, float]:
-    """Return the 95 % interval of a mean difference over other seeds *and* other test images.
+    """Return the interval of a mean difference over other seeds *and* other test images.
 
     ``differences`` (seeds, M) has +1 where one network alone is right, -1 where the other is, and
     0 elsewhere; of the ``images`` those in which all is 0 may be left out. Seeds and images are
@@ -239,7 +239,7 @@ def bootstrap_interval(
     which_seeds = rng.multinomial(seeds, [1 / seeds] * seeds, size=draws)
     which_images = rng.multinomial(images, [*[1 / images] * kept, rest], size=draws)[:, :kept]
     means = ((which_seeds @ differences) * which_images).sum(axis=1) / (seeds * images)
-    low, high = np.quantile(means, [0.025, 0.975])
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 

@@ -61,7 +61,7 @@ def live(results: Iterable[Result], stored: Iterable[StoredRun | None]) -> Facts
     return {"gap": max(gaps) if len(gaps) == len(pairs) else None}
 
 
-def other_images(groups: Groups) -> Facts:
+def other_images(groups: Groups, level: float = 0.95) -> Facts:
     """Return the difference of test accuracies, LReLU minus ReLU, in two senses of "again".
 
     ``seeds``: other seeds, the same test images; ``both``: other seeds and other test images.
@@ -71,7 +71,7 @@ def other_images(groups: Groups) -> Facts:
     gaps = [[(i in relu.errors) - (i in lrelu.errors) for i in images] for relu, lrelu in pairs]
     return {
         "seeds": mean_interval([lrelu.test_accuracy - relu.test_accuracy for relu, lrelu in pairs]),
-        "both": bootstrap_interval(np.array(gaps, float), TEST_IMAGES),
+        "both": bootstrap_interval(np.array(gaps, float), TEST_IMAGES, level),
         "wins": sum(lrelu.test_accuracy > relu.test_accuracy for relu, lrelu in pairs),
     }
 
@@ -89,6 +89,11 @@ def comparison(runs: Sequence[StoredRun], implementation: str) -> Facts:
     """Compare the activations over all seeds: accuracy, losses, first epoch, dead units."""
     groups, torch = all_seeds(runs, implementation), all_seeds(runs, "torch")
     accuracy = differences(groups, "test_accuracy")
+    pairs = {
+        label: dict(zip(("ReLU", label), study.same_seeds(groups["ReLU"], runs_), strict=True))
+        for label, runs_ in groups.items()
+        if label != "ReLU"
+    }
     return {
         "groups": groups,
         "test": measure(groups, "test_accuracy"),
@@ -100,10 +105,10 @@ def comparison(runs: Sequence[StoredRun], implementation: str) -> Facts:
         "differences": accuracy,
         "accuracy": intervals(accuracy),
         "together": intervals(accuracy, 1 - 0.05 / len(accuracy)),  # Bonferroni
-        "images": {
-            label: other_images({"ReLU": relu, label: lrelu})
-            for label in accuracy
-            for relu, lrelu in [study.same_seeds(groups["ReLU"], groups[label])]
+        "images": {label: other_images(pair) for label, pair in pairs.items()},
+        "images_together": {
+            label: other_images(pair, 1 - 0.05 / len(accuracy))["both"]
+            for label, pair in pairs.items()
         },
         "loss_differences": differences(groups, "test_loss"),
         "losses": intervals(differences(groups, "test_loss")),

@@ -272,7 +272,7 @@ SENTENCES = [
     ("one epoch", "c_curves", "에폭 1에서 가장 낮고, 에폭 1부터 끝까지"),
     ("no error", "c_curves", "ReLU와 LReLU의 검증 손실은 최솟값을 지나 5% 넘게 다시 커졌으므로"),
     ("nothing saturated", "b_top3", "확률이 정확히 1.0인 이미지가 없지만"),
-    ("no error", "b_top3", "장이다. 세 장이 모두 같은 클래스는 0, 1,"),
+    ("no error", "b_top3", "장이다. 세 장을 모두 함께 고른 숫자는 0, 1,"),
     ("no error", "b_top3", "고른 이미지는 모두 실제로 그 클래스이다"),
 ]
 
