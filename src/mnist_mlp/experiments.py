@@ -33,6 +33,7 @@ def recipe_search(runs: Sequence[StoredRun]) -> Facts:
         "gained": intervals(gains),
         "total": mean_interval(steps["+ dropout"] - steps["SGD"]),
         "chosen": study.CHOSEN,
+        "start": study.BASE,
         "relu": relu,
         "lrelu": lrelu,
         "both": both,

@@ -108,7 +108,7 @@ def learned(relu: Result, lrelu: Result) -> bool:
 
 
 def a_confusion(relu: Result, lrelu: Result) -> Facts:
-    """Compare two confusion matrices: totals, classes, frequent confusions, the paired test."""
+    """Compare two confusion matrices: totals, classes, the paired test."""
     both = {"ReLU": relu, "LReLU": lrelu}
     return {
         "relu": relu,
@@ -122,7 +122,6 @@ def a_confusion(relu: Result, lrelu: Result) -> Facts:
         "shown": SHOWN,
         "ahead": int(relu.errors.sum() - lrelu.errors.sum()),  # images that LReLU reads more
         "hardest": {name: hardest_classes(result) for name, result in both.items()},
-        "frequent": {name: frequent_confusions(result) for name, result in both.items()},
         "test": mcnemar(relu.correct, lrelu.correct),
     }
 
@@ -133,22 +132,13 @@ def hardest_classes(result: Result) -> Facts:
     return {"classes": np.flatnonzero(result.errors == most).tolist(), "errors": most}
 
 
-def frequent_confusions(result: Result, k: int = 3) -> list[tuple[int, int, int]]:
-    """Return the k most frequent (true class, answer, images), ties with the last included."""
-    wrong = result.confusion - np.diag(np.diag(result.confusion))
-    order = np.argsort(-wrong, axis=None, kind="stable")
-    least = max(1, wrong.flat[order[k - 1]])
-    frequent = [int(i) for i in order if wrong.flat[i] >= least]
-    return [(i // 10, i % 10, int(wrong.flat[i])) for i in frequent]
-
-
 def first_layer(
     layers: Mapping[str, tuple[NDArray[Any], NDArray[Any], NDArray[Any]]],
     images: NDArray[np.float32],
 ) -> Facts:
     """Return units of two first layers ``{label: (W, b, W before training)}``.
 
-    ``units``: the first twelve and up to two dead ones, whose input is positive on no image.
+    ``units``: the first eight and up to two dead ones, whose input is positive on no image.
     ``likeness``: the mean correlation of what the same unit learned in both networks, the change of
     its weights but for what is proportional to the first ones; ``control``: that of neighbours.
     """
@@ -158,7 +148,7 @@ def first_layer(
         # What L2 takes from every weight in proportion would be alike in any two networks.
         learned[label] = change - before * ((change * before).sum(0) / (before**2).sum(0))
         dead[label] = np.flatnonzero((images @ W + b).max(axis=0) <= 0)
-        shown = {*range(12), *dead[label][:2].tolist()}
+        shown = {*range(8), *dead[label][:2].tolist()}
         units[label] = [(W[:, k], f"#{k}" + " off" * (k in dead[label])) for k in sorted(shown)]
     relu, lrelu = learned.values()
     return {
@@ -205,7 +195,6 @@ def b_top3(relu: Result, lrelu: Result) -> Facts:
     """Compare the best images of every class: how certain, how different, chosen by both."""
     pairs = list(zip(relu.top3, lrelu.top3, strict=True))
     ranks = [(a, b) for best in pairs for a, b in zip(*best, strict=True)]
-    shared = [len({a.index for a in x} & {b.index for b in y}) for x, y in pairs]
     both = {"ReLU": relu, "LReLU": lrelu}
     return {
         "relu": relu,
@@ -225,9 +214,7 @@ def b_top3(relu: Result, lrelu: Result) -> Facts:
         "lrelu_surer": sum(x[0].shortfall > y[0].shortfall for x, y in pairs),
         "relu_saturated": saturated(relu),
         "lrelu_saturated": saturated(lrelu),
-        "shared": sum(shared),
-        "all_shared": [digit for digit, n in enumerate(shared) if n == len(pairs[digit][0])],
-        "none_shared": [digit for digit, n in enumerate(shared) if n == 0],
+        "shared": sum(len({a.index for a in x} & {b.index for b in y}) for x, y in pairs),
     }
 
 

@@ -120,7 +120,8 @@ def never_read(groups: Groups, others: Groups) -> Facts:
 def best_images(groups: Groups) -> Facts:
     """Say of the best images which network is surer, and how many both choose, over seeds.
 
-    ``least``: the two classes of whose best image most networks are least sure.
+    ``least``: the two classes of whose best image most networks are least sure; ``lowest_p``: the
+    lowest probability of any of them.
     """
     if not groups:
         return {"n": 0}
@@ -139,6 +140,7 @@ def best_images(groups: Groups) -> Facts:
         "networks": 2 * len(relu),
         "least": least,
         "least_runs": least_runs,
+        "lowest_p": min(float(np.exp(np.min(top3_scores(run)))) for run in [*relu, *lrelu]),
         "both": by_chance(shared_images, relu, lrelu),
     }
 

@@ -71,7 +71,6 @@ def of_best_images(relu: Sequence[StoredRun], lrelu: Sequence[StoredRun]) -> Fac
     a, b = (np.exp([top3_scores(run) for run in group]) for group in (relu, lrelu))
     widest = np.abs(a - b).max(axis=(1, 2))  # a seed each
     return {
-        "lowest": float(min(a.min(), b.min())),
         "gap": float(widest.max()),
         "within": int(np.sum(widest < 1e-7)),
         "shared": by_chance(shared_images, relu, lrelu),

@@ -35,14 +35,6 @@ def test_confusions_are_compared_image_by_image_and_class_by_class() -> None:
     assert test.p_value == pytest.approx(2 * (1 + 5) / 2**5)
 
 
-def test_frequent_confusions_are_three_and_those_that_tie_with_the_third() -> None:
-    wrong = {2: 3, 12: 3, 7: 1, 17: 1, 9: 0, 4: 5}
-    expected = [(2, 3, 2), (7, 1, 2), (4, 5, 1), (9, 0, 1)]
-    assert facts.frequent_confusions(result(wrong)) == expected
-    assert facts.frequent_confusions(result({2: 3})) == [(2, 3, 1)]
-    assert facts.frequent_confusions(result({})) == []
-
-
 def test_one_accuracy_has_the_margin_of_the_normal_approximation() -> None:
     found = facts.training(result(FIVE), result({0: 6}))
     assert found["margin"] == pytest.approx(1.96 * math.sqrt(0.975 * 0.025 / 200))  # the wider one
@@ -59,8 +51,6 @@ def test_best_images_are_compared_place_by_place() -> None:
     assert (found["relu_surer"], found["lrelu_surer"]) == (0, 1)
     # Places 26 to 29 hold other images: the last of class 8, and class 9 as a whole.
     assert found["shared"] == 26
-    assert found["all_shared"] == list(range(8))
-    assert found["none_shared"] == [9]
     assert found["others"] == []
 
 
@@ -178,7 +168,7 @@ def test_the_prediction_takes_the_widths_and_the_variance_of_the_recipe() -> Non
         assert facts.predicted_flow(recipe) == pytest.approx([expected, 1])
 
 
-def test_first_layers_show_twelve_units_and_the_dead_and_what_was_learned_alike() -> None:
+def test_first_layers_show_eight_units_and_the_dead_and_what_was_learned_alike() -> None:
     rng = np.random.default_rng(0)
     images = dataset().train.images
     before, learned = rng.standard_normal((2, 784, 20))
@@ -187,8 +177,8 @@ def test_first_layers_show_twelve_units_and_the_dead_and_what_was_learned_alike(
     dead[:, :15] = before[:, :15] + 2 * learned[:, :15]
     found = facts.first_layer({"ReLU": alike, "LReLU": (dead, np.zeros(20), before)}, images)
     shown = [text for _, text in found["units"]["LReLU"]]
-    assert shown[:12] == [f"#{k}" for k in range(12)]
-    assert shown[12:] == ["#15 off", "#16 off"]
+    assert shown[:8] == [f"#{k}" for k in range(8)]
+    assert shown[8:] == ["#15 off", "#16 off"]
     assert found["dead"]["LReLU"] == 5
     assert found["likeness"] > 0.7
     assert abs(found["control"]) < 0.1

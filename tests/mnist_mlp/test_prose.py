@@ -261,7 +261,7 @@ SENTENCES = [
     ("no error", "a_confusion", "우열을 가릴 이미지가 없다"),
     ("a tie", "a_confusion", "p값은 1.000이다"),
     ("a tie", "a_confusion", "두 망이 맞힌 장수가 같다"),
-    ("a tie", "a_confusion", "ReLU에서 가장 잦은 혼동은 0→6(1장)이다. LReLU에서"),
+    ("a tie", "a_confusion", "ReLU가 가장 많이 틀린 클래스는 0으로, 1장이다. LReLU가"),
     ("a clear winner", "a_confusion", "ReLU가 12장 더 맞혔다(정확도 ReLU 100.00%, LReLU 94.00%)"),
     ("a clear winner", "a_confusion", "p값은 0.001 미만이다. 유의수준"),
     ("a clear winner", "a_confusion", "오류율이 다르다고 볼 근거가 있다"),
@@ -271,8 +271,7 @@ SENTENCES = [
     ("no training", "c_curves", "읽을 곡선이 없다"),
     ("one epoch", "c_curves", "에폭 1에서 가장 낮고, 에폭 1부터 끝까지"),
     ("no error", "c_curves", "ReLU와 LReLU의 검증 손실은 최솟값을 지나 5% 넘게 다시 커졌으므로"),
-    ("nothing saturated", "b_top3", "확률이 정확히 1.0인 이미지가 없지만"),
-    ("no error", "b_top3", "장이다. 세 장을 모두 함께 고른 숫자는 0, 1,"),
+    ("no error", "b_top3", "30장 가운데 30장을 함께 골랐다. float32로는 확률이 정확히"),
     ("no error", "b_top3", "고른 이미지는 모두 실제로 그 클래스이다"),
 ]
 
@@ -295,8 +294,10 @@ def test_the_text_says_what_the_runs_say(case: str, section: str, sentence: str)
 def test_what_other_seeds_show_is_said_only_where_they_are_stored() -> None:
     known, unknown = (live(result({0: 6}), result({}, 0.1), runs) for runs in (study_runs(), []))
     for section in ("a_confusion", "b_top3", "c_curves"):
-        assert "시드 반복 실험" in text(section, "over_seeds", unknown[section])
-        assert "시드 반복 실험" not in text(section, "over_seeds", known[section])
+        assert "시드 반복 실험" in text(section, "lead", unknown[section])
+        assert text(section, "lead", known[section]).startswith("**답: ")
+        assert text(section, "over_seeds", known[section])
+        assert not text(section, "over_seeds", unknown[section])
     assert "마름모" in text("a_confusion", "difference", known["a_confusion"])
     assert "마름모" not in text("a_confusion", "difference", unknown["a_confusion"])
     assert "저장된 시드 30개" in text("c_curves", "curves", known["c_curves"])

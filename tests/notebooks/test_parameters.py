@@ -62,7 +62,7 @@ def test_the_report_is_drawn_and_true_of_any_data_and_parameters(
         f"{parameters['EPOCHS']} 에폭, 미니배치 {parameters.get('BATCH_SIZE', 100)}장",
         f"train      ({len(arrays[0]) * 4 // 5}, 784)",
         f"test       ({len(arrays[2])}, 784)",
-        "다른 시드에서는.** 이 실행과 데이터와 레시피가 같은 학습이 시드",
+        "이 실행과 데이터와 레시피가 같은 학습이 시드 반복 실험(9절)에 없어",
         f"LReLU($\\alpha = {alpha}$)",
     ):
         assert words in text
