@@ -13,12 +13,11 @@ from mnist_mlp.evaluation import (
     mean_interval,
 )
 from mnist_mlp.facts import Facts
-from mnist_mlp.over_seeds import Groups, repeats
+from mnist_mlp.over_seeds import TEST_IMAGES, Groups, by_image, repeats
 from mnist_mlp.study import StoredRun
 
 Values = dict[str, NDArray[np.float64]]
 """By label, a value a seed."""
-TEST_IMAGES = 10_000  # MNIST's
 MEASURED = (
     "test_accuracy",
     "test_loss",
@@ -67,11 +66,9 @@ def other_images(groups: Groups, level: float = 0.95) -> Facts:
     ``seeds``: other seeds, the same test images; ``both``: other seeds and other test images.
     """
     pairs = list(zip(*groups.values(), strict=True))
-    images = sorted(set().union(*(run.errors for pair in pairs for run in pair)))
-    gaps = [[(i in relu.errors) - (i in lrelu.errors) for i in images] for relu, lrelu in pairs]
     return {
         "seeds": mean_interval([lrelu.test_accuracy - relu.test_accuracy for relu, lrelu in pairs]),
-        "both": bootstrap_interval(np.array(gaps, float), TEST_IMAGES, level),
+        "both": bootstrap_interval(by_image(*groups.values()), TEST_IMAGES, level),
         "wins": sum(lrelu.test_accuracy > relu.test_accuracy for relu, lrelu in pairs),
     }
 

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from mnist_mlp import study
-from mnist_mlp.evaluation import mcnemar, mean_interval
-from mnist_mlp.facts import Facts
+from mnist_mlp.evaluation import bootstrap_interval, mcnemar, mean_interval
+from mnist_mlp.facts import Facts, ending
 from mnist_mlp.recipe import Recipe
 from mnist_mlp.study import StoredRun
 
 Groups = Mapping[str, Sequence[StoredRun]]
+TEST_IMAGES = 10_000  # MNIST's
 
 
 def repeats(
@@ -38,23 +39,35 @@ def repeats(
 
 
 def classes(groups: Groups) -> Facts:
-    """Compare two networks' errors by class over seeds, all ten classes at once (Bonferroni)."""
+    """Compare two networks' errors by class over seeds, all ten classes at once (Bonferroni).
+
+    ``lasting_classes``, ``lasting_cells``: of those shown to differ over seeds the ones that differ
+    over test images too.
+    """
     if not groups:
         return {"n": 0, "classes": []}
     relu, lrelu = groups.values()
     by_class = np.subtract(class_errors(lrelu), class_errors(relu), dtype=float)
     classes = [mean_interval(by_class[:, digit], 1 - 0.05 / 10) for digit in range(10)]
+    shown = [digit for digit, gap in enumerate(classes) if gap.excludes_zero]
+    cells = confusions_that_differ(relu, lrelu)
     usual = {name: usual_confusions(group) for name, group in groups.items()}
     pairs = [{u[:2] for u in known} for known in usual.values()]
     return {
         "n": len(relu),
         "classes": classes,
-        "shown_classes": [digit for digit, gap in enumerate(classes) if gap.excludes_zero],
+        "shown_classes": shown,
+        "lasting_classes": [
+            k for k in shown if lasts(relu, lrelu, lambda pair, k=k: pair[0] == k, 10)
+        ],
         "shown_for_relu": all(gap.mean > 0 for gap in classes if gap.excludes_zero),
         "usual": usual,
         "usual_alike": pairs[0] == pairs[1],
         "explained": all({(4, 9), (7, 2), (5, 3)} <= known for known in pairs),
-        "cells": confusions_that_differ(relu, lrelu),
+        "cells": cells,
+        "lasting_cells": [
+            c[:2] for c in cells if lasts(relu, lrelu, lambda pair, c=c: pair == c[:2], 90)
+        ],
         "changed": by_chance(study.disagreements, relu, lrelu),
         "significant": (found := sum(map(one_is_better, relu, lrelu))),
         "by_luck": 0.05 * len(relu),
@@ -77,6 +90,39 @@ def confusions_that_differ(
         if interval.excludes_zero:
             found.append((*pair, interval.mean))
     return found
+
+
+def by_image(
+    relu: Sequence[StoredRun],
+    lrelu: Sequence[StoredRun],
+    counts: Callable[[tuple[int, int]], bool] = lambda pair: True,
+) -> NDArray[np.float64]:
+    """Return (seeds, images): 1 where ReLU alone errs, -1 where LReLU alone does, 0 elsewhere.
+
+    Only errors (true class, answer) that count; images that nobody misreads are left out.
+    """
+    wrong = [
+        [{i for i, pair in run.errors.items() if counts(pair)} for run in group]
+        for group in (relu, lrelu)
+    ]
+    images = sorted(set().union(*wrong[0], *wrong[1]))
+    pairs = zip(*wrong, strict=True)
+    return np.array([[(i in a) - (i in b) for i in images] for a, b in pairs], float)
+
+
+def lasts(
+    relu: Sequence[StoredRun],
+    lrelu: Sequence[StoredRun],
+    counts: Callable[[tuple[int, int]], bool],
+    comparisons: int,
+) -> bool:
+    """Say whether a difference in errors excludes zero over other seeds and other test images.
+
+    As one of several comparisons (Bonferroni), which needs many draws of the bootstrap.
+    """
+    gaps, level = by_image(relu, lrelu, counts), 1 - 0.05 / comparisons
+    low, high = bootstrap_interval(gaps, TEST_IMAGES, level, draws=40_000)
+    return low > 0 or high < 0
 
 
 def one_is_better(relu: StoredRun, lrelu: StoredRun) -> bool:
@@ -148,7 +194,9 @@ def best_images(groups: Groups) -> Facts:
 def curves(groups: Groups) -> Facts:
     """Return the loss curves of two networks over seeds, and their differences by epoch.
 
-    ``lower_from``: the epoch from which LReLU's validation loss is the lower one to the end.
+    ``lower_from``: the epoch from which LReLU's validation loss is the lower one to the end;
+    ``higher``: whether LReLU's loss is the higher one in every epoch of training;
+    ``settled``: the mean epoch from which the validation loss stays within 5 % of its lowest.
     """
     if not groups:
         return {"n": 0}
@@ -166,12 +214,19 @@ def curves(groups: Groups) -> Facts:
         ]
         for split in splits
     }
+    settled = {
+        name: np.array([ending(kept(run, "history"))["settled"] for run in group], float)
+        for name, group in groups.items()
+    }
     lower = 1 + max((e for e, gap in enumerate(gaps["validation"]) if gap.high >= 0), default=-1)
     accuracies = [[run.train_accuracy for run in group] for group in groups.values()]
     return curves | {
         "train_accuracy": mean_interval(np.subtract(accuracies[1], accuracies[0])),
         "n": gaps["train"][0].n,
         "gaps": gaps,
+        "higher": {split: all(gap.low > 0 for gap in gaps[split][1:]) for split in splits},
+        "settled": {name: float(epochs.mean()) for name, epochs in settled.items()},
+        "settled_later": mean_interval(settled["LReLU"] - settled["ReLU"]),
         "lower_from": lower if lower < len(gaps["validation"]) else None,
     }
 

@@ -55,7 +55,7 @@ LADDER = {
 BASE = Recipe(lr=0.1, momentum=0.9, weight_decay=5e-5, input_dropout=0.1, hidden_dropout=0.1)
 SLOW = replace(BASE, lr=0.05, momentum=0.95)
 SEARCH = {
-    "dropout 0.1 / 0.1": BASE,
+    "start": BASE,
     "dropout 0.1 / 0.2": replace(BASE, hidden_dropout=0.2),
     "dropout 0.2 / 0.2": replace(BASE, input_dropout=0.2, hidden_dropout=0.2),
     "dropout 0.2 / 0.3": replace(BASE, input_dropout=0.2, hidden_dropout=0.3),
@@ -75,7 +75,7 @@ FINALISTS = {
         "momentum 0.95, lr 0.05",
         "L2 1e-4",
         "lr 0.2",
-        "dropout 0.1 / 0.1",
+        "start",
         "dropout 0.1 / 0.2",
     )
 }

@@ -72,6 +72,21 @@ def test_the_paired_test_of_a_seed_is_mcnemars() -> None:
     assert not over_seeds.one_is_better(good, other)
 
 
+def test_a_difference_lasts_if_it_is_spread_over_many_images() -> None:
+    seeds = list(range(5))
+    few, many = (dict.fromkeys(range(n), (3, 5)) for n in (2, 40))
+    right = runs_with(errors=[{99: (4, 9)}] * 5, seed=seeds)
+    found = {}
+    for name, errors in {"few": few, "many": many}.items():
+        groups = {"ReLU": right, "LReLU": runs_with(errors=[errors] * 5, seed=seeds)}
+        found[name] = over_seeds.classes(groups)
+        assert found[name]["shown_classes"] == [3, 4]  # the same in every seed
+    assert (found["few"]["lasting_classes"], found["few"]["lasting_cells"]) == ([], [])
+    assert (found["many"]["lasting_classes"], found["many"]["lasting_cells"]) == ([3], [(3, 5)])
+    gaps = over_seeds.by_image(right[:1], runs_with(errors=[few]), lambda pair: pair == (3, 5))
+    assert gaps.tolist() == [[-1.0, -1.0]]
+
+
 def test_usual_confusions_are_means_over_runs() -> None:
     group = runs_with(errors=[{0: (4, 9), 1: (4, 9)}, {0: (4, 9), 2: (5, 3)}])
     assert over_seeds.usual_confusions(group) == [(4, 9, 1.5), (5, 3, 0.5)]
@@ -84,6 +99,8 @@ def test_curves_and_best_images_over_seeds_are_those_of_the_runs() -> None:
     assert first
     assert curves["validation"]["LReLU"][0].tolist() == first.validation_loss
     assert [gap.mean for gap in curves["gaps"]["validation"]] == [0.0] * 21  # all alike, made up
+    assert curves["higher"] == {"train": False, "validation": False}
+    assert curves["settled"]["ReLU"] == curves["settled"]["LReLU"]
     surer = {digit: [(k, -1e-9) for k in range(3)] for digit in range(10)}
     odd = surer | {0: [(0, -1e-12), (1, -1e-9), (2, -1e-9)]}
     groups = {"ReLU": runs_with(top3=[odd, odd], seed=[0, 1])}

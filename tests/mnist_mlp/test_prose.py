@@ -269,9 +269,9 @@ SENTENCES = [
     ("nothing learned", "b_top3", "비교하지 않는다"),
     ("nothing learned", "c_curves", "정확도가 50%를 넘지 않는 망이 있어"),
     ("no training", "c_curves", "읽을 곡선이 없다"),
-    ("one epoch", "c_curves", "에폭 1에서 가장 낮고, 에폭 1부터 끝까지"),
+    ("one epoch", "c_curves", "검증 손실이 가장 낮은 에폭은 ReLU 1, LReLU 1이다."),
     ("no error", "c_curves", "ReLU와 LReLU의 검증 손실은 최솟값을 지나 5% 넘게 다시 커졌으므로"),
-    ("no error", "b_top3", "30장 가운데 30장을 함께 골랐다. float32로는 확률이 정확히"),
+    ("no error", "b_top3", "30장 가운데 30장을 함께 골랐다. float32 확률이 정확히 1.0"),
     ("no error", "b_top3", "고른 이미지는 모두 실제로 그 클래스이다"),
 ]
 
