@@ -65,11 +65,12 @@ def other_images(groups: Groups, level: float = 0.95) -> Facts:
 
     ``seeds``: other seeds, the same test images; ``both``: other seeds and other test images.
     """
-    pairs = list(zip(*groups.values(), strict=True))
+    relu, lrelu = groups.values()
+    pairs = list(zip(relu, lrelu, strict=True))
     return {
-        "seeds": mean_interval([lrelu.test_accuracy - relu.test_accuracy for relu, lrelu in pairs]),
-        "both": bootstrap_interval(by_image(*groups.values()), TEST_IMAGES, level),
-        "wins": sum(lrelu.test_accuracy > relu.test_accuracy for relu, lrelu in pairs),
+        "seeds": mean_interval([b.test_accuracy - a.test_accuracy for a, b in pairs]),
+        "both": bootstrap_interval(by_image(relu, lrelu), TEST_IMAGES, level),
+        "wins": sum(b.test_accuracy > a.test_accuracy for a, b in pairs),
     }
 
 

@@ -57,16 +57,14 @@ def classes(groups: Groups) -> Facts:
         "n": len(relu),
         "classes": classes,
         "shown_classes": shown,
-        "lasting_classes": [
-            k for k in shown if lasts(relu, lrelu, lambda pair, k=k: pair[0] == k, 10)
-        ],
+        "lasting_classes": [digit for digit in shown if lasts(by_image(relu, lrelu, digit), 10)],
         "shown_for_relu": all(gap.mean > 0 for gap in classes if gap.excludes_zero),
         "usual": usual,
         "usual_alike": pairs[0] == pairs[1],
         "explained": all({(4, 9), (7, 2), (5, 3)} <= known for known in pairs),
         "cells": cells,
         "lasting_cells": [
-            c[:2] for c in cells if lasts(relu, lrelu, lambda pair, c=c: pair == c[:2], 90)
+            cell[:2] for cell in cells if lasts(by_image(relu, lrelu, *cell[:2]), 90)
         ],
         "changed": by_chance(study.disagreements, relu, lrelu),
         "significant": (found := sum(map(one_is_better, relu, lrelu))),
@@ -95,33 +93,33 @@ def confusions_that_differ(
 def by_image(
     relu: Sequence[StoredRun],
     lrelu: Sequence[StoredRun],
-    counts: Callable[[tuple[int, int]], bool] = lambda pair: True,
+    true: int | None = None,
+    answer: int | None = None,
 ) -> NDArray[np.float64]:
     """Return (seeds, images): 1 where ReLU alone errs, -1 where LReLU alone does, 0 elsewhere.
 
-    Only errors (true class, answer) that count; images that nobody misreads are left out.
+    Of all errors, or of those with a true class or an answer. Images that nobody misreads so are
+    left out.
     """
-    wrong = [
-        [{i for i, pair in run.errors.items() if counts(pair)} for run in group]
-        for group in (relu, lrelu)
-    ]
-    images = sorted(set().union(*wrong[0], *wrong[1]))
-    pairs = zip(*wrong, strict=True)
+
+    def counted(run: StoredRun) -> set[int]:
+        return {
+            image
+            for image, pair in run.errors.items()
+            if true in (None, pair[0]) and answer in (None, pair[1])
+        }
+
+    pairs = [(counted(a), counted(b)) for a, b in zip(relu, lrelu, strict=True)]
+    images = sorted(set().union(*(image for pair in pairs for image in pair)))
     return np.array([[(i in a) - (i in b) for i in images] for a, b in pairs], float)
 
 
-def lasts(
-    relu: Sequence[StoredRun],
-    lrelu: Sequence[StoredRun],
-    counts: Callable[[tuple[int, int]], bool],
-    comparisons: int,
-) -> bool:
-    """Say whether a difference in errors excludes zero over other seeds and other test images.
+def lasts(gaps: NDArray[np.float64], comparisons: int) -> bool:
+    """Say whether a difference by image excludes zero over other seeds and other test images.
 
     As one of several comparisons (Bonferroni), which needs many draws of the bootstrap.
     """
-    gaps, level = by_image(relu, lrelu, counts), 1 - 0.05 / comparisons
-    low, high = bootstrap_interval(gaps, TEST_IMAGES, level, draws=40_000)
+    low, high = bootstrap_interval(gaps, TEST_IMAGES, 1 - 0.05 / comparisons, draws=40_000)
     return low > 0 or high < 0
 
 

@@ -55,13 +55,13 @@ def gallery(
 
 
 def samples(images: NDArray[np.float32], labels: NDArray[np.int64], title: str) -> Figure:
-    """Draw the first three images of every class, a class a column."""
-    of_class = [images[labels == digit][:3] for digit in range(10)]
+    """Draw the first two images of every class, a class a column."""
+    of_class = [images[labels == digit][:2] for digit in range(10)]
     empty = Tile(np.zeros(784, np.float32), "")
     rows = [
-        [Tile(found[k], "") if k < len(found) else empty for found in of_class] for k in range(3)
+        [Tile(found[k], "") if k < len(found) else empty for found in of_class] for k in range(2)
     ]
-    figure = gallery(rows, [""] * 3, columns=10, lines=0, vmin=0, vmax=1)
+    figure = gallery(rows, [""] * 2, columns=10, lines=0, vmin=0, vmax=1)
     figure.suptitle(title, fontsize=13, y=0.995)
     return figure
 

@@ -83,7 +83,7 @@ def test_a_difference_lasts_if_it_is_spread_over_many_images() -> None:
         assert found[name]["shown_classes"] == [3, 4]  # the same in every seed
     assert (found["few"]["lasting_classes"], found["few"]["lasting_cells"]) == ([], [])
     assert (found["many"]["lasting_classes"], found["many"]["lasting_cells"]) == ([3], [(3, 5)])
-    gaps = over_seeds.by_image(right[:1], runs_with(errors=[few]), lambda pair: pair == (3, 5))
+    gaps = over_seeds.by_image(right[:1], runs_with(errors=[few]), 3, 5)
     assert gaps.tolist() == [[-1.0, -1.0]]
 
 
