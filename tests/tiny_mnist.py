@@ -3,7 +3,8 @@
 import gzip
 import hashlib
 import threading
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,7 +17,6 @@ import pytest
 from mnist_mlp import data, download
 
 Array = npt.NDArray[Any]
-Reply = Callable[[bytes], Iterable[bytes | float]]
 NAMES = list(download.GZ_SHA256)
 CLOSED = "http://127.0.0.1:9/"  # nothing listens on "discard": refused at once
 
@@ -95,10 +95,6 @@ def head(status: int, *headers: str) -> bytes:
     return "\r\n".join([f"HTTP/1.0 {status} x", *headers, "", ""]).encode()
 
 
-def good(body: bytes) -> list[bytes | float]:
-    return [head(200 if body else 404, f"Content-Length: {len(body)}"), body]
-
-
 class Request(BaseHTTPRequestHandler):
     server: "Mirror"
 
@@ -106,27 +102,28 @@ class Request(BaseHTTPRequestHandler):
         name = self.path.rsplit("/", 1)[-1]
         self.server.requested.append(name)
         self.server.encodings.add(self.headers["Accept-Encoding"])
-        for part in self.server.reply(self.server.files.get(name, b"")):
+        body = self.server.files.get(name, b"")
+        good = [head(200 if body else 404, f"Content-Length: {len(body)}"), body]
+        for part in self.server.reply or good:
             if isinstance(part, bytes):
                 self.wfile.write(part)
-            elif self.server.over.wait(part):
-                return
+            else:
+                time.sleep(part)
 
     def log_message(self, *_: object) -> None:
         pass
 
 
 class Mirror(ThreadingHTTPServer):
-    """Answers a request for a file with what ``reply`` makes of it: bytes, and seconds to wait."""
+    """Offers files; or answers each request with ``reply``: bytes, and seconds to wait."""
 
     daemon_threads = True
 
-    def __init__(self, files: dict[str, bytes], reply: Reply) -> None:
+    def __init__(self, files: dict[str, bytes], reply: Sequence[bytes | float]) -> None:
         super().__init__(("127.0.0.1", 0), Request)
         self.files, self.reply = files, reply
         self.requested: list[str] = []
         self.encodings: set[str] = set()
-        self.over = threading.Event()
         self.url = f"http://127.0.0.1:{self.server_address[1]}/"
 
     def handle_error(self, *_: object) -> None:
@@ -134,12 +131,11 @@ class Mirror(ThreadingHTTPServer):
 
 
 @contextmanager
-def mirror(files: dict[str, bytes], reply: Reply = good) -> Iterator[Mirror]:
+def mirror(files: dict[str, bytes], reply: Sequence[bytes | float] = ()) -> Iterator[Mirror]:
     server = Mirror(files, reply)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield server
     finally:
-        server.over.set()
         server.shutdown()
         server.server_close()
