@@ -76,22 +76,18 @@ def test_the_cell_prints_one_line_an_epoch_whichever_is_faster(
 
 
 @pytest.mark.parametrize("failing", [0.0, 0.1])
-def test_an_error_in_one_training_reaches_the_reader_and_ends_the_other(
-    failing: float, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_error_in_one_training_reaches_the_reader_and_ends_the_other(failing: float) -> None:
     reached = []
 
     def fail(recipe: Recipe, epoch: int) -> None:
-        if recipe.alpha == failing and epoch == 2:
+        if recipe.alpha == failing:
             raise DivergedError(History())
-        if recipe.alpha != failing:
-            reached.append(epoch)
+        reached.append(epoch)
+        time.sleep(0.1)
 
     with pytest.raises(DivergedError):
         train(fail)
-    assert epochs(capsys.readouterr().out) == [0, 1]
-    assert max(reached) <= 2  # it was at work on the same epoch
-    assert set(train()) == set(RECIPES)
+    assert 4 not in reached  # the other one did not go on to its end
 
 
 LONG_CELL = """\
