@@ -160,7 +160,7 @@ def test_every_stressed_run_is_drawn_and_a_diverged_one_is_a_cross() -> None:
 
 @pytest.mark.filterwarnings("error")
 def test_calibration_draws_what_is_said_against_what_happens() -> None:
-    bins = {r.label: reliability(r.run.logits, r.labels, bins=4, part=1) for r in (RELU, LRELU)}
+    bins = {r.label: reliability(r.run.logits, r.labels) for r in (RELU, LRELU)}
     gaps = {"loss": np.array([-0.002, -0.001]), "ECE": np.array([-0.0004, -0.0006])}
     said, loss, ece = plots.calibration(bins, gaps).axes
     points = [container.lines[0] for container in said.containers]  # type: ignore[attr-defined]
