@@ -32,12 +32,6 @@ LABELS = RNG.integers(0, 10, 500)
 # ---- log-probabilities and the ranking by them
 
 
-def test_log_probabilities_are_scipys_where_nothing_saturates() -> None:
-    logits = RNG.standard_normal((200, 10))
-    # 1e-14: a few roundings of numbers of size 1 to 5.
-    assert_allclose(log_probabilities(logits), special.log_softmax(logits, axis=1), rtol=1e-14)
-
-
 def test_log_probabilities_of_almost_certain_images_are_right_and_ordered() -> None:
     """Two classes, the odds against the first are exp(-margin): log p = -log1p(exp(-margin))."""
     margins = np.array([20.0, 40.0, 41.0, 100.0, 700.0])
@@ -71,13 +65,11 @@ def test_top_k_is_strictly_ordered_where_float32_probabilities_are_all_one() -> 
 def test_top_k_lets_images_of_every_true_class_compete() -> None:
     logits, labels = RNG.standard_normal((300, 10)), RNG.integers(0, 10, 300)
     log_p = special.log_softmax(logits, axis=1)
-    for c, images in enumerate(top_k_per_class(logits, labels, k=5)):
-        best = np.argsort(-log_p[:, c])[:5]
-        assert [image.index for image in images] == list(best)
-        assert [image.label for image in images] == list(labels[best])
-        for image, expected in zip(images, log_p[best, c], strict=True):
-            assert image.log_probability == pytest.approx(expected, rel=1e-13)
-            assert image.probability + image.shortfall == pytest.approx(1)
+    for c, images in enumerate(top_k_per_class(logits, labels)):
+        best = np.argsort(-log_p[:, c])[:3]
+        assert [(image.index, image.label) for image in images] == [(i, labels[i]) for i in best]
+        assert [image.log_probability for image in images] == pytest.approx(log_p[best, c])
+        assert [image.probability + image.shortfall for image in images] == pytest.approx([1] * 3)
 
 
 def test_a_run_is_measured_on_its_test_images() -> None:
@@ -93,14 +85,13 @@ def test_a_run_is_measured_on_its_test_images() -> None:
     assert_array_equal(result.errors, [np.sum((labels == c) & (predicted != c)) for c in range(10)])
 
 
-def test_rows_are_true_classes_and_columns_predictions_also_of_classes_that_never_occur() -> None:
+def test_classes_that_never_occur_have_their_row_and_column() -> None:
     logits = 9 * np.eye(10, dtype=np.float32)[[1, 1, 1]]  # three images, all read as "1"
     split = Split(np.zeros((3, 784), np.float32), np.array([0, 0, 1]))
     run = Run(Recipe(), 0, History(), None, logits)
     result = evaluate_run(run, Dataset("three", split, split, split))
     assert result.confusion.shape == (10, 10)
     assert (result.confusion[0, 1], result.confusion[1, 1], result.confusion.sum()) == (2, 1, 3)
-    assert_array_equal(result.errors, [2, *[0] * 9])
 
 
 # ---- comparisons
@@ -123,16 +114,11 @@ def test_the_interval_is_that_of_scipys_t_test(n: int, level: float) -> None:
         assert mean_interval(shifted, level).excludes_zero == significant
 
 
-@pytest.mark.parametrize(
-    ("only_relu", "only_lrelu", "p"),
-    [
-        (1, 5, 14 / 64),  # 2 (C(6,0) + C(6,1)) / 2^6
-        (5, 1, 14 / 64),
-        (0, 5, 2 / 32),
-        (3, 3, 1.0),
-        (0, 0, 1.0),
-    ],
-)
+# 14 / 64 = 2 (C(6, 0) + C(6, 1)) / 2^6 and 2 / 32 = 2 C(5, 0) / 2^5
+HAND_WORKED = [(1, 5, 14 / 64), (5, 1, 14 / 64), (0, 5, 2 / 32), (3, 3, 1.0), (0, 0, 1.0)]
+
+
+@pytest.mark.parametrize(("only_relu", "only_lrelu", "p"), HAND_WORKED)
 def test_mcnemar_is_the_hand_worked_case(only_relu: int, only_lrelu: int, p: float) -> None:
     both_right, both_wrong = 7, 4
     counts = [only_relu, only_lrelu, both_right, both_wrong]
