@@ -29,7 +29,8 @@ SMOOTH = [(layers.Sigmoid(), nn.Sigmoid()), (layers.Tanh(), nn.Tanh())]
 def test_activations_agree_with_pytorch(ours: Any, theirs: nn.Module) -> None:
     """Rectifiers exactly, also at 0, where a unit is not active."""
     x = np.concatenate([5 * normal(200), [0.0, -0.0, 5e-324, -5e-324, 1e300, -1e300]])
-    t_x, g = torch.tensor(x, requires_grad=True), np.linspace(-2, 2, len(x))
+    t_x: Any = torch.tensor(x, requires_grad=True)
+    g = np.linspace(-2, 2, len(x))
     t_y = theirs(t_x)
     t_y.backward(torch.tensor(g))
     rectifier = hasattr(ours, "active")

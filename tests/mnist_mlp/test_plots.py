@@ -163,7 +163,7 @@ def test_calibration_draws_what_is_said_against_what_happens() -> None:
 
 
 def test_a_readers_matplotlibrc_changes_no_figure() -> None:
-    theirs = {"font.family": "Malgun Gothic", "text.usetex": True, "axes.facecolor": "black"}
+    theirs: Any = {"font.family": "Malgun Gothic", "text.usetex": True, "axes.facecolor": "black"}
     ours = {name: matplotlib.rcParams[name] for name in theirs}
     with matplotlib.rc_context(theirs):
         importlib.reload(plots)
