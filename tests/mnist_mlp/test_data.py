@@ -125,7 +125,8 @@ def test_the_name_mnist_needs_all_four_contents(
 
 def test_the_seed_chooses_the_validation_images_and_nothing_else() -> None:
     paths = given(arrays := four_arrays())
-    first, same, other = (data.load(file_path=paths, seed=s) for s in (0, np.int64(0), 2**32 - 1))
+    seeds: list[Any] = [0, np.int64(0), 2**32 - 1]
+    first, same, other = (data.load(file_path=paths, seed=seed) for seed in seeds)
     check_splits(other, arrays)
     np.testing.assert_array_equal(first.validation.images, same.validation.images)
     assert not np.array_equal(first.validation.images, other.validation.images)
