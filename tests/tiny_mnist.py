@@ -3,8 +3,7 @@
 import gzip
 import hashlib
 import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from mnist_mlp import data, download
 
 Array = npt.NDArray[Any]
+Reply = Callable[[bytes], Iterable[bytes | float]]
 NAMES = list(download.GZ_SHA256)
 CLOSED = "http://127.0.0.1:9/"  # nothing listens on "discard": refused at once
 
@@ -95,6 +95,10 @@ def head(status: int, *headers: str) -> bytes:
     return "\r\n".join([f"HTTP/1.0 {status} x", *headers, "", ""]).encode()
 
 
+def good(body: bytes) -> list[bytes | float]:
+    return [head(200 if body else 404, f"Content-Length: {len(body)}"), body]
+
+
 class Request(BaseHTTPRequestHandler):
     server: "Mirror"
 
@@ -102,28 +106,27 @@ class Request(BaseHTTPRequestHandler):
         name = self.path.rsplit("/", 1)[-1]
         self.server.requested.append(name)
         self.server.encodings.add(self.headers["Accept-Encoding"])
-        body = self.server.files.get(name, b"")
-        good = [head(200 if body else 404, f"Content-Length: {len(body)}"), body]
-        for part in self.server.reply or good:
+        for part in self.server.reply(self.server.files.get(name, b"")):
             if isinstance(part, bytes):
                 self.wfile.write(part)
-            else:
-                time.sleep(part)
+            elif self.server.over.wait(part):
+                return
 
     def log_message(self, *_: object) -> None:
         pass
 
 
 class Mirror(ThreadingHTTPServer):
-    """Offers files; or answers each request with ``reply``: bytes, and seconds to wait."""
+    """Answers a request for a file with what ``reply`` makes of it: bytes, and seconds to wait."""
 
     daemon_threads = True
 
-    def __init__(self, files: dict[str, bytes], reply: Sequence[bytes | float]) -> None:
+    def __init__(self, files: dict[str, bytes], reply: Reply) -> None:
         super().__init__(("127.0.0.1", 0), Request)
         self.files, self.reply = files, reply
         self.requested: list[str] = []
         self.encodings: set[str] = set()
+        self.over = threading.Event()
         self.url = f"http://127.0.0.1:{self.server_address[1]}/"
 
     def handle_error(self, *_: object) -> None:
@@ -131,11 +134,12 @@ class Mirror(ThreadingHTTPServer):
 
 
 @contextmanager
-def mirror(files: dict[str, bytes], reply: Sequence[bytes | float] = ()) -> Iterator[Mirror]:
+def mirror(files: dict[str, bytes], reply: Reply = good) -> Iterator[Mirror]:
     server = Mirror(files, reply)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield server
     finally:
+        server.over.set()
         server.shutdown()
         server.server_close()

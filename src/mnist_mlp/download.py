@@ -5,6 +5,9 @@ between) replace the cache of the user and the mirrors below.
 """
 
 import os
+import tempfile
+import threading
+from concurrent.futures import Future
 from pathlib import Path
 
 import pooch
@@ -22,7 +25,9 @@ GZ_SHA256 = {
     "t10k-images-idx3-ubyte": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
     "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
 }
+MAX_SIZE = 1 << 24  # bytes; the largest of the four files has 9.9 million
 TIMEOUT = 10.0  # seconds to connect, and between two packets
+DEADLINE = 120.0  # seconds for one file in all
 
 
 def download() -> tuple[list[Path], list[str]]:
@@ -32,9 +37,7 @@ def download() -> tuple[list[Path], list[str]]:
     second list says why, a Korean reason for each failed attempt.
     """
     pooch.get_logger().setLevel("ERROR")  # it tells a first run from a second; outputs must not
-    cache = os.environ.get("MNIST_CACHE") or pooch.os_cache("mnist-mlp")
-    itself = {"Accept-Encoding": "identity"}  # the .gz, not unpacked on the way
-    fetch = pooch.HTTPDownloader(timeout=TIMEOUT, headers=itself)
+    cache = os.environ.get("MNIST_CACHE") or default_cache()
     mirrors = (os.environ.get("MNIST_MIRRORS") or MIRRORS).split()
     paths: list[Path] = []
     reasons: list[str] = []
@@ -46,7 +49,7 @@ def download() -> tuple[list[Path], list[str]]:
                 file = pooch.retrieve(url, sha256, f"{name}.gz", cache, downloader=fetch)
                 paths.append(Path(file))
                 break
-            except (requests.ConnectionError, requests.Timeout):
+            except (requests.ConnectionError, TimeoutError, requests.Timeout):
                 reasons.append(f"{url}: 연결되지 않거나 응답이 끊김")
                 mirrors.remove(mirror)  # it shall not cost a wait for each file
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
@@ -61,3 +64,42 @@ def download() -> tuple[list[Path], list[str]]:
         else:
             return [], reasons
     return paths, []
+
+
+def default_cache() -> Path:
+    """Return the user's cache folder; a temporary one for a user without a home."""
+    if os.path.isabs(os.path.expanduser("~")):
+        return Path(pooch.os_cache("mnist-mlp"))
+    # os_cache would fail or, in older versions, make a folder called "~".
+    return Path(tempfile.gettempdir(), "mnist-mlp")
+
+
+def fetch(url: str, output_file: str, _pooch: object) -> None:
+    """Download `url` to `output_file` within DEADLINE seconds (a pooch downloader).
+
+    requests limits each wait, but neither name resolution nor a server that trickles. Hence a
+    thread, which can be left behind: it works in memory and never touches the disk.
+    """
+    future: Future[bytes] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(get(url))
+        except Exception as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    Path(output_file).write_bytes(future.result(DEADLINE))
+
+
+def get(url: str) -> bytes:
+    """Return what is at `url`; raise an error of requests or urllib3, or ValueError."""
+    content = bytearray()
+    identity = {"Accept-Encoding": "identity"}  # the .gz itself, not unpacked on the way
+    with requests.get(url, stream=True, timeout=TIMEOUT, headers=identity) as response:
+        response.raise_for_status()
+        for chunk in response.iter_content(1 << 16):
+            content.extend(chunk)
+            if len(content) > MAX_SIZE:
+                raise ValueError(f"{url} is longer than any MNIST file")
+    return bytes(content)
