@@ -99,13 +99,9 @@ def load(name: str = "mnist", file_path: Sequence[StrPath] | None = None, seed: 
 
 def _given(file_path: Sequence[StrPath]) -> list[Path]:
     """Return the four paths of ``file_path``, ``~`` expanded."""
-    try:
-        paths = [Path(os.path.expanduser(path)) for path in file_path]
-    except TypeError:
-        paths = []
-    if isinstance(file_path, str) or len(paths) != len(NAMES):
+    if not isinstance(file_path, list | tuple) or len(file_path) != len(NAMES):
         raise DatasetError(f"file_path is {file_path!r}. Give a list of four paths: {ORDER}.")
-    return paths
+    return [Path(os.path.expanduser(path)) for path in file_path]
 
 
 def _find() -> list[Path]:
@@ -202,9 +198,8 @@ def read_idx(path: StrPath) -> npt.NDArray[np.uint8]:
             return _decode(path, gzip.open(raw) if gzipped else raw)
     except (EOFError, zlib.error, struct.error, gzip.BadGzipFile):
         raise _damaged(path, "is damaged or incomplete") from None
-    except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        reason = getattr(error, "strerror", None) or error
-        raise DatasetError(f"{path} cannot be read: {reason}. Check the path.") from None
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}. Check the path.") from None
 
 
 def _damaged(path: StrPath, what: str) -> DatasetError:
@@ -236,8 +231,7 @@ def _sha256(array: Array) -> str:
 def _from_files(paths: list[Path], seed: int) -> Dataset:
     """Decode the four files, check that they are what their places say, and split."""
     arrays = [read_idx(path) for path in paths]
-    digests = [_sha256(array) for array in arrays]
-    _check_places(paths, arrays, digests)
+    _check_places(paths, arrays)
     for i in (0, 2):
         _check_pair(paths[i], paths[i + 1], arrays[i], arrays[i + 1])
     images, labels, test_images, test_labels = arrays
@@ -245,6 +239,7 @@ def _from_files(paths: list[Path], seed: int) -> Dataset:
         parts = [_take(images, labels, part, 255) for part in _split_indices(labels, seed)]
     except ValueError as error:
         raise DatasetError(f"{paths[1]} cannot be split 80/20 by class: {error}") from None
+    digests = [_sha256(array) for array in arrays]
     name = "mnist" if digests == list(ARRAY_SHA256.values()) else "idx-files"
     if name != "mnist":
         print("알림: 형식은 맞지만 MNIST가 아닌 파일입니다. 이름은 'idx-files'로 합니다.")
@@ -252,15 +247,14 @@ def _from_files(paths: list[Path], seed: int) -> Dataset:
     return Dataset(name, *parts)
 
 
-def _check_places(paths: list[Path], arrays: list[Array], digests: list[str]) -> None:
+def _check_places(paths: list[Path], arrays: list[Array]) -> None:
     """Raise DatasetError if a file is in another one's place."""
-    known = {digest: name for name, digest in ARRAY_SHA256.items()}
     swapped = f"The files look swapped; their order is: {ORDER}."
-    for path, array, digest, name in zip(paths, arrays, digests, NAMES, strict=True):
-        held = known.get(digest, "images" if array.ndim == 3 else "labels")
+    for path, array, name in zip(paths, arrays, NAMES, strict=True):
+        held = "images" if array.ndim == 3 else "labels"
         if held not in name:
             raise DatasetError(f"{path} holds {held}, not {name}. {swapped}")
-    if len(arrays[0]) < len(arrays[2]) or digests[0] == digests[2]:
+    if len(arrays[0]) < len(arrays[2]) or np.array_equal(arrays[0], arrays[2]):
         what = f"{paths[0]} (training) is smaller than {paths[2]} (test), or the same"
         raise DatasetError(f"{what}. {swapped}")
 

@@ -115,18 +115,16 @@ def evaluate_run(run: Run, dataset: Dataset) -> Result:
     )
 
 
-def expected_calibration_error(
-    logits: NDArray[Any], labels: NDArray[np.int64], bins: int = 15
-) -> float:
+def expected_calibration_error(logits: NDArray[Any], labels: NDArray[np.int64]) -> float:
     """Return by how much confidence and accuracy differ on average (Guo et al. 2017, eq. 3).
 
     An image's confidence is the probability of the predicted class. The images are grouped by it
-    in bins of equal width, (0, 1/15], (1/15, 2/15], ..., and the bins' gaps between accuracy and
-    mean confidence weighted with their counts. A fraction; 0 is perfect. arXiv:1706.04599.
+    in 15 bins of equal width, (0, 1/15], ..., and the bins' gaps between accuracy and mean
+    confidence weighted with their counts. A fraction; 0 is perfect. arXiv:1706.04599.
     """
     predicted = logits.argmax(axis=1)
     confidence = np.exp(log_probabilities(logits)[np.arange(len(labels)), predicted])
-    which = np.ceil(confidence * bins).astype(int) - 1
+    which = np.ceil(confidence * 15).astype(int) - 1
     gaps = np.bincount(which, weights=(predicted == labels) - confidence)  # count * gap, by bin
     return float(np.abs(gaps).sum() / len(labels))
 
@@ -144,17 +142,14 @@ class Bin:
     high: float
 
 
-def reliability(
-    logits: NDArray[Any], labels: NDArray[np.int64], bins: int = 8, part: float = 0.2
-) -> list[Bin]:
-    """Sort the least sure part of the images into bins of equally many; the surest come last."""
+def reliability(logits: NDArray[Any], labels: NDArray[np.int64]) -> list[Bin]:
+    """Sort the least sure fifth of the images into 8 bins of equally many; the surest come last."""
     predicted = logits.argmax(axis=1)
     log_p = log_probabilities(logits)[np.arange(len(labels)), predicted]
     doubt, wrong = -np.expm1(log_p), predicted != labels
-    least_sure = np.argsort(log_p, kind="stable")[: math.ceil(part * len(labels))]
-    groups = np.array_split(least_sure, bins)
+    least_sure = np.argsort(log_p, kind="stable")[: math.ceil(0.2 * len(labels))]
     found = []
-    for group in (group for group in groups if len(group)):
+    for group in np.array_split(least_sure, min(8, len(least_sure))):
         errors = int(wrong[group].sum())
         ends = stats.binomtest(errors, len(group)).proportion_ci(method="wilson")
         said = float(doubt[group].mean())
@@ -224,7 +219,7 @@ def mean_interval(values: Sequence[float] | NDArray[np.float64], level: float = 
 
 
 def bootstrap_interval(
-    differences: NDArray[np.float64], images: int, level: float = 0.95, draws: int = 4000
+    differences: NDArray[np.float64], images: int, level: float = 0.95
 ) -> tuple[float, float]:
     """Return the interval of a mean difference over other seeds *and* other test images.
 
@@ -236,8 +231,8 @@ def bootstrap_interval(
     seeds, kept = differences.shape
     rng = np.random.default_rng(0)
     rest = 1 - kept / images
-    which_seeds = rng.multinomial(seeds, [1 / seeds] * seeds, size=draws)
-    which_images = rng.multinomial(images, [*[1 / images] * kept, rest], size=draws)[:, :kept]
+    which_seeds = rng.multinomial(seeds, [1 / seeds] * seeds, size=4000)
+    which_images = rng.multinomial(images, [*[1 / images] * kept, rest], size=4000)[:, :kept]
     means = ((which_seeds @ differences) * which_images).sum(axis=1) / (seeds * images)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from threading import Barrier, BrokenBarrierError, Event
+from threading import Event, Lock
 from typing import Any, TypeVar
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -107,9 +107,9 @@ class Stopped(KeyboardInterrupt):
 
 
 def side_by_side(
-    work: Callable[[Case, Callable[[], None]], Outcome], cases: Iterable[Case], threads: int = 2
+    work: Callable[[Case, Callable[[], None]], Outcome], cases: Iterable[Case]
 ) -> list[Outcome]:
-    """Return ``work(case, on_step)`` of every case, in order; some are at work at once.
+    """Return ``work(case, on_step)`` of every case, in order; two are at work at once.
 
     Threads, as NumPy and PyTorch release Python's lock inside their kernels. ``work`` has to call
     ``on_step`` again and again: that is where an error in another case ends it, or the reader's
@@ -121,7 +121,7 @@ def side_by_side(
         if over.is_set():
             raise Stopped
 
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(2) as pool:
         try:
             futures = [pool.submit(work, case, on_step) for case in cases]
             wait(futures, return_when=FIRST_EXCEPTION)
@@ -132,42 +132,34 @@ def side_by_side(
             pool.shutdown(cancel_futures=True)
     errors = [e for future in futures if not future.cancelled() and (e := future.exception())]
     if errors:  # the cause; the others were only told to stop
-        raise min(errors, key=lambda error: isinstance(error, Stopped | BrokenBarrierError))
+        raise min(errors, key=lambda error: isinstance(error, Stopped))
     return [future.result() for future in futures]
 
 
 def train_side_by_side(
     fit: Callable[..., Run], dataset: Dataset, recipes: Mapping[str, Recipe], seed: int
 ) -> dict[str, Run]:
-    """Train several recipes of equally many epochs at once and return the runs by name.
+    """Train two recipes of equally many epochs at once and return the runs by name.
 
-    All wait for each other after every epoch and one line is printed, so that the output does not
-    depend on which is faster. An error in one, ``DivergedError`` for one, or the reader's interrupt
-    ends all of them within an epoch and is raised.
+    A line is printed when both have finished an epoch, so that the output does not depend on which
+    is faster. An error in one, ``DivergedError`` for one, or the reader's interrupt ends both
+    within an epoch and is raised.
     """
-    latest: dict[str, History] = {}
-
-    def print_epoch() -> None:
-        epoch = len(latest[next(iter(recipes))].train_loss) - 1
-        lines = [epoch_line(name, latest[name]) for name in recipes]
-        print(f"에폭 {epoch:2d} | " + " | ".join(lines), flush=True)
-
-    all_done = Barrier(len(recipes), action=print_epoch)
+    lines: dict[str, list[str]] = {name: [] for name in recipes}
+    one_at_a_time = Lock()
 
     def train(name: str, on_step: Callable[[], None]) -> Run:
-        def on_epoch(_: int, history: History) -> None:
+        def on_epoch(epoch: int, history: History) -> None:
             on_step()
-            latest[name] = history
-            all_done.wait()
+            with one_at_a_time:
+                lines[name].append(epoch_line(name, history))
+                if all(len(known) > epoch for known in lines.values()):
+                    both = " | ".join(known[epoch] for known in lines.values())
+                    print(f"에폭 {epoch:2d} | {both}", flush=True)
 
-        try:
-            return fit(dataset, recipes[name], seed, on_epoch)
-        except BaseException:
-            all_done.abort()  # nobody shall wait for this one any more
-            raise
+        return fit(dataset, recipes[name], seed, on_epoch)
 
-    runs = side_by_side(train, recipes, threads=len(recipes))
-    return dict(zip(recipes, runs, strict=True))
+    return dict(zip(recipes, side_by_side(train, recipes), strict=True))
 
 
 def publish(implementation: str, dataset: Dataset, relu: Result, lrelu: Result, name: str) -> None:

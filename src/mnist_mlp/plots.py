@@ -335,27 +335,19 @@ def stress(settings: Mapping[str, Mapping[str, Mapping[str, Any]]], majority: fl
     """
     figure, axes = new_figure(1, 1, (11, 4))
     ax, last = axes[0, 0], len(settings) - 1
-    markers = {"ReLU": "o", "LReLU(0.1)": "^", "LReLU(0.3)": "s"}
-    lost = {"ReLU": "x", "LReLU(0.1)": "x", "LReLU(0.3)": "+"}
+    markers = {"ReLU": "ox", "LReLU(0.1)": "^x", "LReLU(0.3)": "s+"}  # finished, diverged
     for place, groups in enumerate(settings.values()):
         for shift, (label, ends) in zip((-0.25, 0, 0.25), groups.items(), strict=True):
-            for values, marker in (
-                (100 * ends["accuracies"], markers[label]),
-                (ends["lost"], lost[label]),
-            ):
+            look = {"color": style(label)["color"], "ms": 6, "alpha": 0.8}
+            both = (100 * ends["accuracies"], ends["lost"])
+            for values, marker in zip(both, markers[label], strict=True):
                 where = place + shift + 0.02 * (np.arange(len(values)) - (len(values) - 1) / 2)
-                name = label if place == last and marker == markers[label] else None
-                look = {"color": style(label)["color"], "ms": 6, "alpha": 0.8}
-                ax.plot(where, values, marker, label=name, **look)
+                named = place == last and marker not in "x+"
+                ax.plot(where, values, marker, label=label if named else None, **look)
     ax.axhline(100 * majority, color=GREY, lw=0.8, ls=":")
-    ax.annotate(
-        "always the largest class",
-        (-0.5, 100 * majority),
-        xytext=(0, 4),
-        fontsize=9,
-        textcoords="offset points",
-        color=GREY,
-    )
+    above: dict[str, Any] = {"xytext": (0, 4), "textcoords": "offset points"}
+    note = "always the largest class"
+    ax.annotate(note, (-0.5, 100 * majority), fontsize=9, color=GREY, **above)
     ax.set_xticks(range(len(settings)), list(settings))
     ax.set(title="Five epochs under stress (x and +: diverged)", ylabel="Validation accuracy (%)")
     ax.set(ylim=(-6, 103), xlim=(-0.55, last + 0.55))

@@ -64,15 +64,14 @@ class DivergedError(RuntimeError):
     """Training reached an infinite or undefined loss; ``history`` holds the epochs before it."""
 
     def __init__(self, history: History) -> None:
+        super().__init__(history)  # pickle makes it again from this
         self.history = history
-        super().__init__(
-            f"the loss is no longer finite after epoch {len(history.train_loss)}: "
+
+    def __str__(self) -> str:
+        return (
+            f"the loss is no longer finite after epoch {len(self.history.train_loss)}: "
             "training stopped; lower Recipe.lr (or init_gain) and run again"
         )
-
-    def __reduce__(self) -> tuple[type["DivergedError"], tuple[History]]:
-        """Let worker processes send it: by default only the message would be."""
-        return type(self), (self.history,)
 
 
 OnEpoch = Callable[[int, History], None]

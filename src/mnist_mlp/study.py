@@ -7,7 +7,7 @@ The file holds one JSON object a line, one line a finished run, whose fields are
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from operator import index
 from pathlib import Path
 
@@ -190,12 +190,11 @@ class StoredRun:
 
 MEASURES = [entry.name for entry in fields(StoredRun) if entry.type is float]
 DAMAGE = (ValueError, TypeError, KeyError, AttributeError)
-OPTIONAL = {e.name for e in fields(StoredRun) if (e.default, e.default_factory) != (MISSING,) * 2}
 
 
 def to_line(run: StoredRun) -> str:
     """Return the run's line of the file, newline included; floats with every digit."""
-    row = {k: v for k, v in asdict(run).items() if k not in OPTIONAL or v not in (None, {})}
+    row = {k: v for k, v in asdict(run).items() if k == "diverged_after" or v not in (None, {})}
     row |= {name: None for name in MEASURES if math.isnan(row[name])}
     if run.history:
         del row["history"]["dead_units"]  # it stands beside

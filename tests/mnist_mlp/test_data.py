@@ -1,13 +1,10 @@
 """Where the data are found, what is refused, and that no fault of a file goes unnoticed."""
 
-import errno
-import math
 import os
 import shutil
 import tracemalloc
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -61,14 +58,13 @@ def test_gzipped_and_plain_files_decode_alike_whatever_their_name(array: Any) ->
             np.testing.assert_array_equal(decoded, array)
 
 
-def header(*shape: int, code: int = 8) -> bytes:
-    return bytes([0, 0, code, len(shape)]) + b"".join(n.to_bytes(4, "big") for n in shape)
+def header(*shape: int) -> bytes:
+    return bytes([0, 0, 8, len(shape)]) + b"".join(n.to_bytes(4, "big") for n in shape)
 
 
 BAD_FILES = {
     "empty": (b"", "is empty"),
     "html": (b"<!DOCTYPE html>", r"begins with b'<!DO'"),
-    "QMNIST's labels": (zipped(header(60_000, 8, code=12) + bytes(60_000 * 32)), "begins with"),
     "gzipped twice": (zipped(zipped(idx(LABELS))), "begins with"),
     "half a header": (idx(IMAGES)[:14], "incomplete"),
     "no items": (header(0), "claims the shape"),
@@ -81,7 +77,6 @@ BAD_FILES = {
     "bad deflate stream": (zipped(idx(LABELS))[:10] + b"\xff" * 20, "incomplete"),
     "half a gzip": (zipped(idx(LABELS))[:15], "incomplete"),
     "a bomb": (zipped(idx(LABELS)) + 100 * zipped(bytes(10 << 20)), "more"),
-    "a promise": (zipped(header(data.MAX_COUNT, 28, 28)), "fewer"),
 }
 
 
@@ -99,20 +94,11 @@ def test_a_bad_file_is_refused_with_its_name_its_fault_and_a_way_out(
     assert peak < 80 << 20  # bytes: what the largest honest file takes
 
 
-def test_what_is_not_a_readable_file_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+def test_what_is_not_a_readable_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     assert "cannot be read: No such file or directory. Check" in refused_file(tmp_path / "missing")
     assert "not a regular file" in refused_file(tmp_path)
     assert "not a regular file" in refused_file(tmp_path / "fifo")  # opening it would never return
-    assert "symbolic links" in refused_file(tmp_path / "loop")
-    assert "null" in refused_file(tmp_path / "nul\0l")
-    (path,) = fill(tmp_path, {"forbidden": idx(LABELS)})
-    forbid = Mock(side_effect=PermissionError(errno.EACCES, "Permission denied"))
-    monkeypatch.setattr(data, "open", forbid, raising=False)  # root may open what it likes
-    assert "Permission denied" in refused_file(path)
 
 
 # ---- four files
@@ -128,8 +114,7 @@ def test_the_name_mnist_needs_all_four_contents(
 ) -> None:
     arrays = four_arrays(n_test=100)  # a test set may be as large as the training set
     make_canonical(monkeypatch, arrays)
-    plain = {name: idx(array) for name, array in zip(NAMES, arrays, strict=True)}
-    assert data.load(file_path=fill(Path(), plain)).name == "mnist"
+    assert data.load(file_path=given(arrays)).name == "mnist"
     assert capsys.readouterr().out == ""
     arrays[changed][:2] = arrays[changed][1::-1].copy()
     dataset = data.load(file_path=[str(path) for path in given(arrays)])
@@ -139,37 +124,26 @@ def test_the_name_mnist_needs_all_four_contents(
 
 
 def test_the_seed_chooses_the_validation_images_and_nothing_else() -> None:
-    arrays = four_arrays()
-    seeds: list[Any] = [0, np.int64(0), 1, 2**32 - 1]
-    first, *others = (data.load(file_path=given(arrays), seed=seed) for seed in seeds)
-    for seed, dataset in zip(seeds[1:], others, strict=True):
-        check_splits(dataset, arrays)
-        same = np.array_equal(dataset.validation.images, first.validation.images)
-        assert same == (seed == 0)
+    paths = given(arrays := four_arrays())
+    seeds: list[Any] = [0, np.int64(0), 2**32 - 1]
+    first, same, other = (data.load(file_path=paths, seed=seed) for seed in seeds)
+    check_splits(other, arrays)
+    np.testing.assert_array_equal(first.validation.images, same.validation.images)
+    assert not np.array_equal(first.validation.images, other.validation.images)
 
 
-WRONG_PLACES = {  # which file is given in which place; the first one that is wrong
-    "images and labels swapped": ([1, 0, 3, 2], 0),
-    "training and test swapped": ([2, 3, 0, 1], 0),
-    "labels of the other set": ([0, 3, 2, 1], 1),
-    "training images twice": ([0, 1, 0, 1], 2),
+WRONG_PLACES = {  # which file is given in which place
+    "images and labels swapped": ([1, 0, 3, 2], f"holds labels, not {NAMES[0]}. The files look"),
+    "training and test swapped": ([2, 3, 0, 1], "(training) is smaller than"),
+    "labels of the other set": ([0, 3, 2, 1], "hold 50 images but 20 labels"),
+    "training images twice": ([0, 1, 0, 1], "or the same. The files look swapped; their order is:"),
 }
 
 
-@pytest.mark.parametrize(("order", "wrong"), WRONG_PLACES.values(), ids=WRONG_PLACES)
-def test_files_in_the_wrong_places_are_refused(
-    monkeypatch: pytest.MonkeyPatch, order: list[int], wrong: int
-) -> None:
-    arrays = four_arrays(n_train=50)
-    message = refusal(file_path=[given(arrays)[i] for i in order])
-    if wrong == 1:  # unknown labels can only be told by their number
-        assert f"{NAMES[0]}.gz and given/{NAMES[3]}.gz hold 50 images but 20 labels" in message
-    else:
-        assert "The files look swapped; their order is: train-images, train" in message
-    make_canonical(monkeypatch, arrays := four_arrays(n_train=50, n_test=50))
-    paths = [given(arrays)[i] for i in order]  # known ones by their content
-    expected = f"{paths[wrong]} holds {NAMES[order[wrong]]}, not {NAMES[wrong]}. The files"
-    assert expected in refusal(file_path=paths)
+@pytest.mark.parametrize(("order", "fault"), WRONG_PLACES.values(), ids=WRONG_PLACES)
+def test_files_in_the_wrong_places_are_refused(order: list[int], fault: str) -> None:
+    paths = given(four_arrays(n_train=50))
+    assert fault in refusal(file_path=[paths[i] for i in order])
 
 
 def test_files_that_nothing_could_be_learned_from_are_refused() -> None:
@@ -188,7 +162,7 @@ def test_files_that_nothing_could_be_learned_from_are_refused() -> None:
 
 def test_arguments_without_meaning_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     paths = given(four_arrays())
-    for value in ([], paths[:3], [*paths, paths[0]], str(paths[0]), paths[0], "four", [None] * 4):
+    for value in ([], paths[:3], [*paths, paths[0]], str(paths[0]), paths[0], "four"):
         assert "list of four paths: train-images" in refusal(file_path=value)
     assert "missing.gz cannot be read" in refusal(file_path=[*paths[:3], "missing.gz"])
     for name in ("fashion", None):
@@ -200,10 +174,9 @@ def test_arguments_without_meaning_are_refused(monkeypatch: pytest.MonkeyPatch) 
     assert data.load(file_path=[f"~/{path}" for path in paths]).name == "idx-files"
     message = refusal("sklearn-digits", file_path=paths)
     assert message == "'sklearn-digits' reads no files. Use 'mnist', or no file_path."
-    for seed in (-1, 2**32, 1.0, math.nan, "1", None, [1]):
+    for seed in (-1, 2**32, 1.0, "1", None):
         expected = f"The seed is {seed!r}. Use a whole number from 0 to 4,294,967,295."
         assert refusal("sklearn-digits", seed=seed) == expected
-        assert refusal(file_path=paths, seed=seed) == expected
 
 
 # ---- places
@@ -212,25 +185,21 @@ def test_arguments_without_meaning_are_refused(monkeypatch: pytest.MonkeyPatch) 
 def test_the_first_place_in_the_documented_order_wins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folders = [tmp_path / "given", tmp_path / "named", tmp_path / "repo" / "data", Path("data")]
-    folders += [Path(), tmp_path / "cache"]
-    sets = [four_arrays(seed) for seed in range(len(folders))]
-    make_canonical(monkeypatch, sets[-1])  # the cache and the mirror hold nothing else
-    paths = [fill(folder, four_files(arrays)) for folder, arrays in zip(folders, sets, strict=True)]
-    monkeypatch.setenv("MNIST_DIR", str(folders[1]))
-    with mirror(four_files(sets[-1])) as server:
+    folders = [tmp_path / "named", tmp_path / "repo" / "data", Path("data"), Path()]
+    sets = [four_arrays(seed) for seed in range(5)]
+    paths = [fill(f, four_files(arrays)) for f, arrays in zip(folders, sets[:4], strict=True)]
+    monkeypatch.setenv("MNIST_DIR", str(folders[0]))
+    check_splits(data.load(file_path=paths[1]), sets[1])
+    for place in range(4):
+        check_splits(data.load(), sets[place])
+        monkeypatch.delenv("MNIST_DIR", raising=False)
+        for path in paths[place]:
+            path.unlink()
+    with mirror(make_canonical(monkeypatch, sets[4])) as server:
         monkeypatch.setenv("MNIST_MIRRORS", server.url)
-        for place, arrays in enumerate(sets):
-            check_splits(data.load(file_path=paths[0] if place == 0 else None), arrays)
-            for path in paths[place]:
-                path.unlink()
-            if place == 1:
-                monkeypatch.delenv("MNIST_DIR")
-        assert server.requested == []
-        check_splits(data.load(), sets[-1])  # from the mirror now
-        assert server.requested == [f"{name}.gz" for name in NAMES]
+        check_splits(data.load(), sets[4])
     monkeypatch.setenv("MNIST_MIRRORS", CLOSED)
-    assert data.load().name == "mnist"  # what was downloaded is there to stay
+    check_splits(data.load(), sets[4])  # what was downloaded is there to stay
 
 
 DOTTED = "{1}.idx{2}-ubyte"
@@ -247,24 +216,18 @@ LAYOUTS = [  # a file's path: {0} train-images-idx3-ubyte, {1} train-images, {2}
     "MNIST/{0}.gz",
     "mnist/" + DOTTED,
 ]
-PLACES = ["named", "repo/data", "cwd/data", "cwd"]
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_files_are_found_as_the_usual_sources_lay_them_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+    monkeypatch: pytest.MonkeyPatch, layout: str
 ) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    if place == "named":
-        monkeypatch.setenv("MNIST_DIR", "~/named")
+    monkeypatch.setenv("HOME", str(Path().absolute()))
+    monkeypatch.setenv("MNIST_DIR", "~/named")
     arrays = four_arrays()
-    for layout in LAYOUTS:
-        for name, array in zip(NAMES, arrays, strict=True):
-            spelled = layout.format(name, name[:-11], array.ndim)
-            fill(tmp_path / place, {spelled: idx(array)})
-        check_splits(data.load(), arrays)
-        for path in (tmp_path / place).iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for name, array in zip(NAMES, arrays, strict=True):
+        fill(Path("named"), {layout.format(name, name[:-11], array.ndim): idx(array)})
+    check_splits(data.load(), arrays)
 
 
 def test_of_several_spellings_the_first_that_is_a_file_is_read() -> None:
@@ -278,45 +241,38 @@ def test_of_several_spellings_the_first_that_is_a_file_is_read() -> None:
     check_splits(data.load(), arrays)
 
 
-ODD_NAMES = ["{0} (1).gz", "{0}.gz의 사본", "Copy of {0}"]
-
-
-@pytest.mark.parametrize("form", ODD_NAMES)
-def test_a_file_under_an_odd_name_is_taken_if_it_is_mnists_and_named_otherwise(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], form: str
+@pytest.mark.parametrize("form", ["{0} (1).gz", "{0}.gz의 사본", "Copy of {0}"])
+def test_a_file_under_an_odd_name_is_taken_if_it_is_mnists(
+    monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     arrays = four_arrays()
+    make_canonical(monkeypatch, arrays)
     odd = {form.format(name): idx(array) for name, array in zip(NAMES, arrays, strict=True)}
     paths = fill(Path("data"), odd)
-    assert data.load().name == "sklearn-digits"  # not MNIST, so far
-    assert ", ".join(sorted(map(str, paths))) in capsys.readouterr().out
-    files = make_canonical(monkeypatch, arrays)
     check_splits(data.load(), arrays)
     paths[2].write_bytes(b"another file")
     lacks = f"has {paths[0].name} but lacks {NAMES[2]}.gz (similar names there: {paths[2].name})."
     assert lacks in refusal()
-    for path in (paths[0], paths[1], paths[3]):
-        path.unlink()
-    capsys.readouterr()
-    with mirror(files) as server:
-        monkeypatch.setenv("MNIST_MIRRORS", server.url)
-        check_splits(data.load(), arrays)
-    assert f"쓰지 않은 것: {paths[2]}). 내려받은 MNIST를 사용합니다." in capsys.readouterr().out
 
 
 def test_what_only_looks_like_mnist_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    near = "test-images-idx3-ubyte.gz, train-labels.gz, MNIST_train.csv, mnist.npz"
+    near = ["test-images-idx3-ubyte.gz", f"{NAMES[1]} (1).gz", "MNIST_train.csv", "mnist.npz"]
     far = ["study.jsonl", "01_scratch_mlp.ipynb", "mnist_mlp.py", "training.png"]
-    fill(Path(), dict.fromkeys([*near.split(", "), *far, "MNIST/raw/mnist.pkl.gz"], b"x"))
+    fill(Path(), dict.fromkeys([*near, *far, "MNIST/raw/mnist.pkl.gz"], b"x"))
     data.load()
-    assert f"쓰지 않은 것: {near}, raw/mnist.pkl.gz)\n" in capsys.readouterr().out
+    named = f"쓰지 않은 것: {', '.join(near)}, raw/mnist.pkl.gz)"
+    assert f"{named}\n" in capsys.readouterr().out
+    with monkeypatch.context() as patch, mirror(make_canonical(patch, four_arrays())) as server:
+        patch.setenv("MNIST_MIRRORS", server.url)
+        assert data.load().name == "mnist"
+    assert f"{named}. 내려받은 MNIST를 사용합니다.\n" in capsys.readouterr().out
     monkeypatch.setenv("MNIST_DIR", ".")
-    assert f" (similar names there: {near}, mnist.pkl.gz). Correct or" in refusal()
+    assert f" (similar names there: {', '.join(near)}, mnist.pkl.gz). Correct" in refusal()
 
 
-@pytest.mark.parametrize("place", [*PLACES, "cwd/MNIST/raw"])
+@pytest.mark.parametrize("place", ["named", "repo/data", "cwd/data", "cwd", "cwd/MNIST/raw"])
 def test_what_the_user_supplied_is_never_passed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
@@ -327,7 +283,7 @@ def test_what_the_user_supplied_is_never_passed_over(
     paths[1].write_bytes(paths[1].read_bytes()[:-5])
     assert f"{NAMES[1]}.gz is damaged or incomplete. Delete it" in refusal()
     paths[1].unlink()
-    paths[1].symlink_to(paths[1])
+    paths[1].symlink_to(paths[1])  # a broken link was put there on purpose
     assert f"{NAMES[1]}.gz cannot be read" in refusal()
     for path in paths[1:3]:
         path.unlink()
@@ -348,10 +304,8 @@ def test_the_embedded_digits_are_enlarged_exactly_and_their_test_set_is_fixed() 
     for dataset in (first, other):
         splits = (dataset.train, dataset.validation, dataset.test)
         assert [len(split.labels) for split in splits] == [1149, 288, 360]
-        rows = [row.tobytes() for split in splits for row in split.images]
-        assert set(rows) == set(enlarged)
-        labels = np.concatenate([split.labels for split in splits])
-        assert labels.tolist() == [enlarged[row] for row in rows]
+        pairs = [(x.tobytes(), y) for s in splits for x, y in zip(s.images, s.labels, strict=True)]
+        assert dict(pairs) == enlarged
     np.testing.assert_array_equal(first.test.images, other.test.images)
     assert not np.array_equal(first.train.images, other.train.images)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from mnist_mlp.draws import dropout_mask, initial_parameters, minibatches, random_stream
+from mnist_mlp.draws import dropout_mask, initial_parameters, random_stream
 from mnist_mlp.recipe import Recipe
 
 
@@ -38,14 +38,6 @@ def test_streams_are_repeatable_and_differ() -> None:
     for _ in range(2):
         draws |= {random_stream(seed, purpose).random() for seed, purpose in names}  # type: ignore[arg-type]
     assert len(draws) == 6
-
-
-@pytest.mark.parametrize(("n", "batch_size"), [(10, 1), (10, 3), (10, 10), (10, 11), (1, 5)])
-def test_minibatches_cover_every_index_once(n: int, batch_size: int) -> None:
-    batches = list(minibatches(np.random.default_rng(0), n, batch_size))
-    assert sorted(np.concatenate(batches)) == list(range(n))
-    assert all(len(batch) == batch_size for batch in batches[:-1])
-    assert 0 < len(batches[-1]) <= batch_size
 
 
 @pytest.mark.parametrize("p", [0.05, 1 / 3, 0.9])
