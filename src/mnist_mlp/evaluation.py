@@ -219,7 +219,7 @@ def mean_interval(values: Sequence[float] | NDArray[np.float64], level: float = 
 
 
 def bootstrap_interval(
-    differences: NDArray[np.float64], images: int, level: float = 0.95
+    differences: NDArray[np.float64], images: int, level: float = 0.95, draws: int = 4000
 ) -> tuple[float, float]:
     """Return the interval of a mean difference over other seeds *and* other test images.
 
@@ -231,8 +231,8 @@ def bootstrap_interval(
     seeds, kept = differences.shape
     rng = np.random.default_rng(0)
     rest = 1 - kept / images
-    which_seeds = rng.multinomial(seeds, [1 / seeds] * seeds, size=4000)
-    which_images = rng.multinomial(images, [*[1 / images] * kept, rest], size=4000)[:, :kept]
+    which_seeds = rng.multinomial(seeds, [1 / seeds] * seeds, size=draws)
+    which_images = rng.multinomial(images, [*[1 / images] * kept, rest], size=draws)[:, :kept]
     means = ((which_seeds @ differences) * which_images).sum(axis=1) / (seeds * images)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
