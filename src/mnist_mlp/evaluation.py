@@ -151,7 +151,7 @@ def reliability(logits: NDArray[Any], labels: NDArray[np.int64]) -> list[Bin]:
     found = []
     for group in np.array_split(least_sure, min(8, len(least_sure))):
         errors = int(wrong[group].sum())
-        ends = stats.binomtest(errors, len(group)).proportion_ci(method="wilson")
+        ends = stats.binomtest(errors, len(group)).proportion_ci()  # exact
         said = float(doubt[group].mean())
         found.append(Bin(len(group), said, errors / len(group), float(ends.low), float(ends.high)))
     return found

@@ -160,7 +160,8 @@ def confusion_difference(
     right.axhline(0, color=GREY, lw=0.8)
     right.set(title=f"Errors by class: {lrelu.label} minus {relu.label}", xticks=classes)
     right.set(xlabel="True class", ylabel="Images (above 0: ReLU is better)")
-    right.legend(frameon=False, fontsize=9)
+    legend = right.legend(frameon=False, fontsize=9)
+    legend.get_patches()[0].set_color(GREY)  # it stands for blue and orange bars
     figure.suptitle(f"Blue: {relu.label} is better, orange: {lrelu.label} ({dataset})", fontsize=13)
     return figure
 

@@ -90,8 +90,7 @@ def of_curves(pair: Groups) -> Facts:
     means = np.array([gap.mean for gap in curves["gaps"]["validation"]])
     return {
         "loss_gaps": curves["gaps"],
-        "train_excess": curves["gaps"]["train"][-1].mean
-        / float(curves["train"]["ReLU"][:, -1].mean()),
+        "end_train": {name: float(curve[:, -1].mean()) for name, curve in curves["train"].items()},
         "alike": bool((np.abs(means) < deviations)[1:].all()),
         "settled": curves["settled"],
         "settled_later": curves["settled_later"],
