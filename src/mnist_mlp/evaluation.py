@@ -137,7 +137,7 @@ class Bin:
     said: float
     """Mean probability, in the network's own words, that its answer is wrong."""
     wrong: float
-    """Fraction misread, with its 95 % interval (Wilson)."""
+    """Fraction misread, with its 95 % interval (exact, Clopper and Pearson 1934)."""
     low: float
     high: float
 
