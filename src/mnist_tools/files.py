@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from io import TextIOWrapper
@@ -88,6 +89,19 @@ def replace_section(path: Path, name: str, body: str) -> None:
     if count != 1:
         raise ReportError(f"{path} must hold <!-- {name} --> and <!-- /{name} --> once each")
     write_atomically(path, text)
+
+
+def report_folder() -> Path:
+    """Return ``reports``, or a new temporary folder where that cannot be written; say so."""
+    folder = Path("reports")
+    try:
+        folder.mkdir(exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        other = Path(tempfile.mkdtemp(prefix="mnist-mlp-"))
+        print(f"알림: {folder}에 쓸 수 없어({error.strerror}) {other}에 저장합니다.")
+        return other
 
 
 def prepare() -> None:

@@ -25,6 +25,7 @@ from mnist_tools.files import (
     exit_code,
     package_files,
     read_notebook,
+    report_folder,
     write_atomically,
     write_notebook,
 )
@@ -50,19 +51,6 @@ def source_hash(nb: NotebookNode) -> str:
         if cell.cell_type == "code":
             digest.update(links.ADDRESS.sub("", cell.source).encode() + b"\0")
     return digest.hexdigest()
-
-
-def report_folder() -> Path:
-    """Return ``reports``, or a new temporary folder where that cannot be written; say so."""
-    folder = Path("reports")
-    try:
-        folder.mkdir(exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError as error:
-        other = Path(tempfile.mkdtemp(prefix="mnist-mlp-"))
-        print(f"알림: {folder}에 쓸 수 없어({error.strerror}) 보고서를 {other}에 저장합니다.")
-        return other
 
 
 def print_pdf(page: Path) -> Path:

@@ -145,7 +145,7 @@ def run_study(tasks: Sequence[Task], path: Path = STUDY_FILE, scheduler: str | N
 
 
 def append(path: Path, line: str) -> None:
-    """Append a line, or raise :class:`StudyError`; a part that still fitted is cut off next time."""
+    """Append a line; raise :class:`StudyError` if not all of it fits (the next run cuts it off)."""
     try:
         with path.open("a", encoding="utf-8") as file:
             file.write(line)

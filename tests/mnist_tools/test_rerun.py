@@ -108,8 +108,7 @@ ENDINGS: dict[str, tuple[list[str], str]] = {
         ["print(later)", "later = 1"],
         "n.ipynb의 1번째 셀(cell-0): NameError: name 'later'",
     ),
-    "infinite loop": (["1", "while True: pass"], "2번째 셀(cell-1): CellTimeoutError"),
-    "many slow cells": (
+    "slow": (
         ["import time", *["time.sleep(0.9)"] * 9],
         "the notebook took more than 2 seconds (채점하는 컴퓨터가 바빴다면 --timeout",
     ),
@@ -126,8 +125,8 @@ ENDINGS: dict[str, tuple[list[str], str]] = {
 @pytest.mark.parametrize("name", ENDINGS)
 def test_what_a_clean_kernel_catches(name: str, tmp_path: Path) -> None:
     sources, message = ENDINGS[name]
-    limits = {"infinite loop": {"timeout": 2}, "many slow cells": {"total": 2}}.get(name, {})
-    assert message in rerun_code(tmp_path, *sources, output=100_000, **limits)
+    seconds = 2 if name == "slow" else 600
+    assert message in rerun_code(tmp_path, *sources, output=100_000, seconds=seconds)
 
 
 DAEMON = """\
@@ -166,7 +165,6 @@ def save_hugely(file: Path) -> None:
 
 PROBES: dict[str, Any] = {
     "a pipe": (os.mkfifo, "not a regular file"),
-    "a device": (lambda file: file.symlink_to("/dev/zero"), "not a regular file"),
     "a bomb": (
         lambda file: np.savez_compressed(file, files=np.zeros(200_000_000, np.uint8)),
         "holds 200,000",
