@@ -14,7 +14,6 @@ from nbformat import NotebookNode
 
 from mnist_mlp.data import DatasetError
 from mnist_mlp.study import StudyError
-from mnist_tools import STOPPED
 
 NOTEBOOKS = {"scratch": "01_scratch_mlp", "framework": "02_framework_mlp"}
 
@@ -52,11 +51,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a temporary file and rename it, so that a crash never leaves half a file.
 
     A device or a pipe, ``/dev/stdout``, is written to: a rename would put a file in its place.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written, as on a full disk; names the path. What was there before stays.
+    Raises OSError, which names the path, if there is no space; what was there before stays.
     """
     data = content.encode() if isinstance(content, str) else content
     if path.exists() and not (path.is_file() or path.is_dir()):
@@ -114,7 +109,7 @@ def prepare() -> None:
 
 
 def exit_code(work: Callable[[], None], needs: str = "") -> int:
-    """Do a command's work; return 0, or say what ended it: 1 an expected error, 130 Ctrl-C.
+    """Do a command's work; return 0, or 1 and say what ended it if that is an expected error.
 
     Without ``needs``, a folder of the repository, in the working directory: 2, and nothing is done.
     """
@@ -124,9 +119,6 @@ def exit_code(work: Callable[[], None], needs: str = "") -> int:
         return 2
     try:
         work()
-    except KeyboardInterrupt:
-        print(STOPPED, file=sys.stderr)
-        return 130
     except (ReportError, StudyError, DatasetError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

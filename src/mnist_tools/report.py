@@ -134,10 +134,7 @@ def build_pages(sources: list[Path], execute_first: bool) -> None:
 def execute_in_place(sources: list[Path]) -> None:
     """Execute the notebooks and replace them and their figures, all or, after an error, none.
 
-    Raises
-    ------
-    ReportError
-        If there was no MNIST: the outputs on other data are no report to keep.
+    Raises ReportError if there was no MNIST: the outputs on other data are no report to keep.
     """
     executed = {}
     with tempfile.TemporaryDirectory() as output:

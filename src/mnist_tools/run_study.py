@@ -117,16 +117,9 @@ def rounded(values: Any) -> Any:
 def run_study(tasks: Sequence[Task], path: Path = STUDY_FILE, scheduler: str | None = None) -> None:
     """Train the tasks that the file does not hold yet and append each as it finishes.
 
-    Parameters
-    ----------
-    scheduler : address of a running Dask scheduler; without it the runs go to worker processes on
-        this machine, one for each core and one BLAS thread each.
-
-    Raises
-    ------
-    StudyError
-        If the file is damaged or holds runs that the tasks do not contain; if a worker or the
-        cluster is lost.
+    ``scheduler`` is the address of a running Dask scheduler; without it the runs go to worker
+    processes on this machine, one for each core and one BLAS thread each. Raises StudyError if the
+    file is damaged or holds runs that the tasks do not contain, or a worker or the cluster is lost.
     """
     done = finished_runs(path, tasks)
     missing = [task for task in tasks if task not in done]

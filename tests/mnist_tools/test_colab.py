@@ -18,22 +18,13 @@ from bs4 import BeautifulSoup
 from executed import ROOT, with_parameters
 from nbconvert.exporters import HTMLExporter
 from nbformat.v4 import new_code_cell
-from tiny_mnist import fill, four_arrays, four_files
+from tiny_mnist import CLOSED, fill, four_arrays, four_files
 
 from mnist_mlp.study import STUDY_FILE
 from mnist_tools import colab
 from mnist_tools.execute import run
 from mnist_tools.files import NOTEBOOKS, ReportError, package_files
 
-NO_NETWORK = """
-import socket
-connect = socket.socket.connect
-def refuse(self, address):
-    if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1"):
-        raise OSError(f"no network in this test: {address}")
-    return connect(self, address)
-socket.socket.connect = refuse
-"""
 WHERE = """
 import json, sys
 print(json.dumps([m.__file__ for n, m in sys.modules.items() if n.split(".")[0] == "mnist_mlp"]))
@@ -53,6 +44,7 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("MNIST_DIR", "MNIST_MLP_OUTPUT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MNIST_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("MNIST_MIRRORS", CLOSED)
     folder = tmp_path / "content"
     folder.mkdir()
     return folder
@@ -65,8 +57,7 @@ def built(name: str, **parameters: Any) -> Any:
 
 def run_all(nb: Any, folder: Path) -> None:
     """Run all cells in an empty folder; all code comes from the notebook."""
-    first, last = new_code_cell(NO_NETWORK, id="no-network"), new_code_cell(WHERE, id="where")
-    nb.cells = [first, *nb.cells, last]
+    nb.cells.append(new_code_cell(WHERE, id="where"))
     run(nb, folder, dict(os.environ))
     modules = json.loads(nb.cells[-1].outputs[0].text)
     assert modules

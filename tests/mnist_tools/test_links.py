@@ -47,15 +47,12 @@ def cell(root: Path, name: str) -> str:
     return next(str(cell.source) for cell in cells if cell.id == "find-repository")
 
 
-def run(source: str, folder: Path, **git_config: str) -> subprocess.CompletedProcess[str]:
+def run(source: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run code in an empty folder by a Python (``-S``) that finds no installed package."""
-    settings = {"GIT_CONFIG_COUNT": str(len(git_config)), "GIT_CONFIG_NOSYSTEM": "1"}
-    for number, (key, value) in enumerate(git_config.items()):
-        settings |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
     return subprocess.run(
         [sys.executable, "-S", "-c", source],
         cwd=folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder)} | settings,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder.parent)},
         capture_output=True,
         text=True,
         check=False,
@@ -68,11 +65,8 @@ def run(source: str, folder: Path, **git_config: str) -> subprocess.CompletedPro
         ("https://github.com/someone/mnist.report", GITHUB),
         ("https://someone:ghp_secret@github.com/someone/mnist.report.git/", GITHUB),
         ("git@github.com:someone/mnist.report.git", GITHUB),
-        ("ssh://git@ssh.github.com:443/someone/mnist.report.git", GITHUB),  # where 22 is closed
-        ("https://gitlab.com/someone/mnist.report.git", None),
         ("https://github.com.example.org/someone/mnist.report.git", None),
         ("https://example.org/github.com/someone/mnist.report.git", None),
-        ("https://github.com/someone", None),
     ],
 )
 def test_only_an_origin_on_github_counts_and_no_password_is_kept(
@@ -160,16 +154,17 @@ def test_colab_clones_in_silence_and_a_corrected_address_clones_anew(tmp_path: P
         "https://github.com/a/b": repository(tmp_path / "other", package=False),
         "https://github.com/a/typo": tmp_path / "nowhere",
     }
-    config = {f"url.file://{place}.insteadOf": address for address, place in places.items()}
-    typo = run(IN_COLAB + located("https://github.com/a/typo"), content, **config)
+    for address, place in places.items():
+        git(content, "config", "--file", "../.gitconfig", f"url.file://{place}.insteadOf", address)
+    typo = run(IN_COLAB + located("https://github.com/a/typo"), content)
     assert typo.returncode == 1
     message = "RuntimeError: https://github.com/a/typo 저장소를 복제하지 못했으니"
     assert typo.stderr.splitlines()[-1].startswith(message)
     assert "fatal" not in typo.stderr
-    other = run(IN_COLAB + located("https://github.com/a/b"), content, **config)
+    other = run(IN_COLAB + located("https://github.com/a/b"), content)
     assert "RuntimeError: 저장소의 src 폴더를 찾지 못했으니" in other.stderr
     for _ in range(2):  # the second time it is there already
-        done = run(IN_COLAB + located(GITHUB) + THEN, content, **config)
+        done = run(IN_COLAB + located(GITHUB) + THEN, content)
         assert (done.returncode, done.stderr) == (0, "")
         (line,) = done.stdout.splitlines()
         assert Path(line).is_relative_to(content / "github.com+someone+mnist.report")
