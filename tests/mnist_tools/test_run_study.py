@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from mnist_mlp import scratch
 from mnist_mlp.data import load
@@ -138,19 +137,17 @@ def test_a_study_killed_at_any_moment_keeps_what_it_had_and_ends_with_the_same_f
     assert path.read_bytes() == b"".join(lines)
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_a_local_worker_that_is_killed_is_one_message_and_loses_no_finished_run(
-    workers: int, path: Path, lines: Lines, monkeypatch: pytest.MonkeyPatch
+    path: Path, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run_or_die(task: Task) -> StoredRun:
-        if task == TASKS[5] and workers == 1:
-            raise TerminatedWorkerError  # joblib's; with more workers it is raised by itself
         if task == TASKS[5]:
             os.kill(os.getpid(), signal.SIGKILL)
         return run_task(task)
 
     fill(path, *lines[:3])
-    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", str(workers))
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
     with monkeypatch.context() as patch:
         patch.setattr(study, "run_task", run_or_die)
         with pytest.raises(StudyError, match=r"killed.*run the same command again"):
@@ -185,7 +182,6 @@ def test_a_dask_worker_that_is_killed_loses_no_run_and_doubles_none(
         cluster.scheduler.allowed_failures = allowed_failures
         with contextlib.nullcontext() if allowed_failures else gives_up:
             run_study(TASKS, path, cluster.scheduler_address)
-        assert study.progress is not kill_a_busy_worker
         assert complete_lines(path) <= set(lines)
         run_study(TASKS, path, cluster.scheduler_address)
     assert path.read_bytes() == b"".join(lines)
