@@ -3,6 +3,7 @@
 import asyncio
 import atexit
 import os
+import resource
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,7 +28,7 @@ class Limits:
     """What a notebook may take."""
 
     seconds: float = float("inf")
-    memory: int = 0  # GiB of data a process (POSIX only); 0 is no limit
+    memory: int = 0  # GiB of data a process; 0 is no limit
     output: float = float("inf")  # characters that all cells put out
 
 
@@ -119,7 +120,7 @@ def run(
     for cell in nb.cells:
         cell.metadata.pop("execution", None)  # timestamps that an editor may have left there
     client = Client(nb, folder, limits, watch)
-    if limits.memory and os.name == "posix":
+    if limits.memory:
         process["preexec_fn"] = partial(limit_memory, limits.memory)
     try:
         client.execute(env=env, **process)
@@ -135,8 +136,6 @@ def run(
 
 def limit_memory(gib: int) -> None:
     """Limit the data of this process, which is about to become a kernel."""
-    import resource  # not on Windows
-
     with suppress(ValueError, OSError):  # macOS knows the limit only in part
         resource.setrlimit(resource.RLIMIT_DATA, (gib * 2**30,) * 2)
 

@@ -158,7 +158,7 @@ def replace_files(source: Path, target: Path) -> None:
     """Copy files beside those that they replace, then rename all: a full disk changes none."""
     target.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target, prefix=".") as beside:
-        copies = [Path(shutil.copy(file, beside)) for file in source.iterdir()]
+        copies = [Path(shutil.copy(file, beside)) for file in sorted(source.iterdir())]
         for copy in copies:
             os.replace(copy, target / copy.name)
 

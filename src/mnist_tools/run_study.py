@@ -5,6 +5,7 @@ as runs finish; a study that was killed continues where it stopped.
 """
 
 import argparse
+import fcntl
 import math
 import os
 import sys
@@ -148,8 +149,6 @@ def append(path: Path, line: str) -> None:
 
 def lock(folder: Path) -> None:
     """Refuse a second study of this folder; the lock goes with the process, however it ends."""
-    import fcntl  # here, so that the rest of the module can be imported on Windows
-
     folder.mkdir(parents=True, exist_ok=True)
     try:
         fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,11 +1,9 @@
 """The command line: two tiny notebooks in a made-up repository."""
 
-import errno
 import runpy
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from bs4 import BeautifulSoup
@@ -98,28 +96,26 @@ def test_failing_cell_is_named_and_nothing_is_written(
     assert contents(root) == before
 
 
-@pytest.mark.parametrize("why", ["ran on sklearn-digits, not on MNIST", "No space left on device"])
-def test_what_cannot_be_published_replaces_no_figure_and_no_notebook(
-    why: str, root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_notebooks_that_ran_on_the_digits_replace_nothing(
+    root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def executed(source: Path, output: Path) -> Any:
-        dataset = "sklearn-digits" if "MNIST" in why else "mnist"
-        (output / "results_framework.json").write_text(f'{{"dataset": "{dataset}"}}')
-        return read_notebook(source)
-
-    def full(source: Path, target: str) -> None:
-        (Path(target) / source.name).write_bytes(b"")
-        raise OSError(errno.ENOSPC, "No space left on device", str(source))
-
-    monkeypatch.setattr(report, "execute", executed)
-    monkeypatch.setattr(shutil, "copy", full)
-    Path("figures").mkdir()
-    Path("figures", "results_framework.json").write_text("old")
+    write_code(SECOND, ON_DIGITS)
     before = contents(root)
     assert main(["notebooks"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert why in line
+    assert "ran on sklearn-digits, not on MNIST" in line
     assert contents(root) == before
+
+
+def test_a_full_disk_replaces_no_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    new, old = tmp_path / "new", tmp_path / "old"
+    for folder in (new, old):
+        folder.mkdir()
+        (folder / "1.png").write_text(folder.name)
+    (new / "2.png").symlink_to("nowhere")  # as good as no space left for it
+    with pytest.raises(OSError, match=r"2\.png"):
+        report.replace_files(new, old)
+    assert contents(old) == {old / "1.png": b"old"}
 
 
 def test_source_hash_follows_code_modules_and_templates_but_no_text_and_no_place(
@@ -134,16 +130,13 @@ def test_source_hash_follows_code_modules_and_templates_but_no_text_and_no_place
         path = write_cells(tmp_path / "n.ipynb", cell("markdown", text), cell("code", code))
         return source_hash(read_notebook(path))
 
-    (package / "notes.txt").write_text("no source")
     assert hashed("a") == hashed("another text")
     assert hashed(code='REPO_URL = ""\nb') == hashed(code='REPO_URL = "https://github.com/a/b"\nb')
     hashes = [hashed(), hashed(code="another code")]
     module.write_text("x = 1")
     hashes.append(hashed())
     template.write_text("{{ x }}")
-    hashes.append(hashed())
-    template.rename(package / "text.md.j2")
-    assert len({*hashes, hashed()}) == 5
+    assert len({*hashes, hashed()}) == 4
 
 
 def test_pdf_without_a_browser_says_so(
@@ -156,7 +149,10 @@ def test_pdf_without_a_browser_says_so(
 
 @pytest.mark.parametrize("command", ["report", "colab", "readme"])
 def test_outside_of_the_repository_a_command_is_one_sentence_and_leaves_nothing(
-    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["report", "html"])

@@ -57,12 +57,10 @@ def written(text: str, encoding: str = "utf-8") -> Callable[[Path], object]:
 
 UNREADABLE: dict[str, tuple[Callable[[Path], object], str]] = {
     "renamed": (lambda path: path.rename(path.with_name("01 (1).ipynb")), "01 (1).ipynb, other"),
-    "a device": (instead(lambda path: path.symlink_to("/dev/zero")), "링크나 장치"),
     "a pipe": (instead(os.mkfifo), "링크나 장치"),
     "huge": (lambda path: os.truncate(path, 200_000_000), "100 MB가 넘는 파일"),
     "a conflict": (written("{\n<<<<<<< HEAD\n1\n>>>>>>> a\n}"), "병합 충돌"),
     "cp949": (written('{"cells": "숫자"}', "cp949"), "UTF-8이 아님"),
-    "other cells": (written('{"cells": [1]}'), "노트북의 형식이 아님"),
     "deep": (written("[" * 100_000), "노트북의 형식이 아님"),
     "deep results": (nest_deeply, "노트북의 형식이 아님"),
 }
