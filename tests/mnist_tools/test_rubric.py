@@ -142,10 +142,6 @@ def cut_stream(s: Submission) -> None:
 HONEST: dict[str, Spoil] = {
     "another machine": elsewhere,
     "a stream in pieces": cut_stream,
-    "the last digit of a float, as jq writes it": both(
-        claim("ReLU history train_accuracy 1", lambda value: value * (1 + 2**-52)),
-        claim("ReLU top3 0 0 log_probability", lambda value: value * (1 - 2**-52)),
-    ),
     "a picture compressed otherwise": repaint(lambda pixels: pixels, compress_level=1),
 }
 
