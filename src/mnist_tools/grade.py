@@ -81,14 +81,13 @@ def table(items: list[Item]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    shape = argparse.ArgumentDefaultsHelpFormatter
-    parser = argparse.ArgumentParser(
-        prog="python -m mnist_tools.grade", description=__doc__, formatter_class=shape
-    )
+    parser = argparse.ArgumentParser(prog="python -m mnist_tools.grade", description=__doc__)
     parser.add_argument("repository", type=Path, nargs="?", default=Path(), help="what to grade")
-    parser.add_argument("--timeout", type=int, default=LIMITS.seconds, help="seconds a notebook")
+    parser.add_argument(
+        "--timeout", type=int, default=LIMITS.seconds, help="seconds a notebook (600)"
+    )
     parser.add_argument("--retrain", action="store_true", help="train as published, and compare")
-    parser.add_argument("--json", type=Path, help="the file to write")
+    parser.add_argument("--json", type=Path, help="the file to write (reports/grade.json)")
     options = parser.parse_args(arguments)
     prepare()
     try:

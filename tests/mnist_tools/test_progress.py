@@ -11,7 +11,6 @@ def test_a_terminal_shows_one_line_with_cell_and_epoch_and_is_left_clean(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    monkeypatch.setenv("TERM", "xterm")
     with progress.Progress("01", 3) as tell:
         tell(1, "에폭  1 | ReLU 0.1\n에폭 12 | ReLU 0.1")
         tell(1, "no epoch")
