@@ -131,14 +131,12 @@ def test_a_notebook_whose_first_cell_was_changed_is_named(checkout: Path) -> Non
 # ---- the first cell, in a Colab
 
 
-def repository(folder: Path, *, package: bool) -> Path:
-    """Make a repository with one commit."""
+def make_repository(folder: Path) -> None:
     (folder / "src" / "mnist_mlp").mkdir(parents=True)
     (folder / "src" / "mnist_mlp" / "__init__.py").touch()
     git(folder, "init", "--quiet")
-    git(folder, "add", *(["."] if package else []))
-    git(folder, "commit", "--quiet", "--allow-empty", "-m", "all")
-    return folder
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "-m", "all")
 
 
 def located(address: str) -> str:
@@ -149,20 +147,14 @@ def located(address: str) -> str:
 
 def test_colab_clones_in_silence_and_a_corrected_address_clones_anew(tmp_path: Path) -> None:
     (content := tmp_path / "content").mkdir()
-    places = {
-        GITHUB: repository(tmp_path / "published", package=True),
-        "https://github.com/a/b": repository(tmp_path / "other", package=False),
-        "https://github.com/a/typo": tmp_path / "nowhere",
-    }
-    for address, place in places.items():
-        git(content, "config", "--file", "../.gitconfig", f"url.file://{place}.insteadOf", address)
-    typo = run(IN_COLAB + located("https://github.com/a/typo"), content)
+    make_repository(tmp_path / "mnist.report")
+    here = f"url.file://{tmp_path}/.insteadOf"
+    git(content, "config", "--file", "../.gitconfig", here, GITHUB.removesuffix("mnist.report"))
+    typo = run(IN_COLAB + located(f"{GITHUB}s"), content)
     assert typo.returncode == 1
-    message = "RuntimeError: https://github.com/a/typo 저장소를 복제하지 못했으니"
+    message = f"RuntimeError: {GITHUB}s 저장소를 복제하지 못했으니"
     assert typo.stderr.splitlines()[-1].startswith(message)
     assert "fatal" not in typo.stderr
-    other = run(IN_COLAB + located("https://github.com/a/b"), content)
-    assert "RuntimeError: 저장소의 src 폴더를 찾지 못했으니" in other.stderr
     for _ in range(2):  # the second time it is there already
         done = run(IN_COLAB + located(GITHUB) + THEN, content)
         assert (done.returncode, done.stderr) == (0, "")
@@ -186,6 +178,6 @@ def test_elsewhere_nothing_is_cloned_and_no_error_looks_like_a_missing_package(
     assert "RuntimeError: 저장소의 src 폴더를 찾지 못했으니" in done.stderr
     assert "ModuleNotFoundError" not in done.stderr
     assert not list(tmp_path.iterdir())
-    repository(tmp_path / "here", package=True)
+    make_repository(tmp_path / "here")
     (tmp_path / "here" / "notebooks").mkdir()
     assert run(located(GITHUB) + THEN, tmp_path / "here" / "notebooks").returncode == 0

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
+from executed import contents
 from made_up_notebook import cell, write_cells, write_code
 
 import mnist_mlp
@@ -32,10 +33,6 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def contents(root: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
-
-
 def links(page: str) -> list[str]:
     html = BeautifulSoup(Path("reports", page).read_text(encoding="utf-8"), "html.parser")
     return [str(link["href"]) for link in html.select(".others a")]
@@ -43,7 +40,7 @@ def links(page: str) -> list[str]:
 
 def test_notebooks_are_executed_in_place_and_their_figures_saved(root: Path) -> None:
     assert main(["notebooks"]) == 0
-    assert {p.name for p in contents(root)} == {FIRST.name, SECOND.name, "results_framework.json"}
+    assert contents(root).keys() == {str(FIRST), str(SECOND), "figures/results_framework.json"}
     nb = read_notebook(SECOND)
     assert nb.cells[-1].outputs[0].text == "PyTorch\n"
     assert nb.metadata["mnist_mlp"] == {"source_sha256": source_hash(nb)}
@@ -63,7 +60,8 @@ def test_report_changes_nothing_but_reports_and_links_to_the_drawing_page_of_its
     lines = capsys.readouterr().out.splitlines()
     assert told[0] in lines
     assert lines[-2:] == told[1:]
-    assert {p: b for p, b in contents(root).items() if "reports" not in p.parts} == before
+    after = contents(root)
+    assert {path: after[path] for path in after if not path.startswith("reports/")} == before
     assert links(first) == [second, "draw.html"]
     assert links(second) == [first, "draw.html"]
     assert links("draw.html") == [first, second]
@@ -113,7 +111,7 @@ def test_a_full_disk_replaces_no_figure(tmp_path: Path, monkeypatch: pytest.Monk
     (new / "2.png").symlink_to("nowhere")  # as good as no space left for it
     with pytest.raises(OSError, match=r"2\.png"):
         report.replace_files(new, old)
-    assert contents(old) == {old / "1.png": b"old"}
+    assert contents(old) == {"1.png": b"old"}
 
 
 def test_source_hash_follows_code_modules_and_templates_but_no_text_and_no_place(
