@@ -157,7 +157,10 @@ def test_a_local_worker_that_is_killed_is_one_message_and_loses_no_finished_run(
     assert path.read_bytes() == b"".join(lines)
 
 
-def test_only_one_study_works_in_a_folder(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_one_study_works_in_a_folder(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(study, "plan", list)  # if it were not refused, it would train for hours
     study.lock(path.parent)
     assert study.main(["--output", str(path)]) == 1
     assert f"another study is at work in {path.parent}" in capsys.readouterr().err
