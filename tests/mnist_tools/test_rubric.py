@@ -204,7 +204,7 @@ SABOTAGES: list[tuple[Spoil, str, str]] = [
     (publish("ReLU top3 0 1 index", 360), "b-ReLU", "클래스 0: 서로 다른 테스트 이미지 세 장이"),
     (publish("ReLU top3 0 1 probability", 0.5), "b-ReLU", "확률과 로그 확률이 맞지 않음"),
     (publish("ReLU top3 0 1 log_probability", 10**400), "b-ReLU text", "OverflowError"),
-    (publish("ReLU history train_loss 2", math.nan), "c-ReLU agree", "유한한 값이 아님"),
+    (publish("ReLU history train_loss 2", math.nan), "c-ReLU ...", "유한한 값이 아님"),
     (publish("ReLU history train_loss", [2.0, 1.0]), "c-ReLU", "에폭 0부터 3"),
     (publish("ReLU history validation_loss 0", 0.0), "c-ReLU", "validation_loss가 줄지 않음"),
     (publish("ReLU train_accuracy", 1.0), "c-ReLU", "마지막 값이 1.0와 다름"),
