@@ -21,7 +21,8 @@ from mnist_tools.files import (
 ADDRESS = re.compile(r'^REPO_URL = ".*"$', re.MULTILINE)
 """The line of the cell ``find-repository`` that says what Colab clones."""
 ON_GITHUB = re.compile(
-    r"(?:https://(?:[^@/]*@)?|ssh://git@|git@)github\.com[:/]([\w-]+)/([\w.-]+?)(?:\.git)?/?"
+    r"(?:https://(?:[^@/]*@)?github\.com/|(?:ssh://)?git@(?:ssh\.)?github\.com(?::\d+)?[:/])"
+    r"([\w-]+)/([\w.-]+?)(?:\.git)?/?"
 )
 README = """\
 [![Colab에서 열기](https://colab.research.google.com/assets/colab-badge.svg)]({colab}/01_scratch_mlp.ipynb)

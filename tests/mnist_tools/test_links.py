@@ -47,12 +47,15 @@ def cell(root: Path, name: str) -> str:
     return next(str(cell.source) for cell in cells if cell.id == "find-repository")
 
 
-def run(source: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run(source: str, folder: Path, **git_config: str) -> subprocess.CompletedProcess[str]:
     """Run code in an empty folder by a Python (``-S``) that finds no installed package."""
+    settings = {"GIT_CONFIG_COUNT": str(len(git_config)), "GIT_CONFIG_NOSYSTEM": "1"}
+    for number, (key, value) in enumerate(git_config.items()):
+        settings |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
     return subprocess.run(
         [sys.executable, "-S", "-c", source],
         cwd=folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder.parent)},
+        env={"PATH": os.environ["PATH"], "HOME": str(folder)} | settings,
         capture_output=True,
         text=True,
         check=False,
@@ -65,8 +68,11 @@ def run(source: str, folder: Path) -> subprocess.CompletedProcess[str]:
         ("https://github.com/someone/mnist.report", GITHUB),
         ("https://someone:ghp_secret@github.com/someone/mnist.report.git/", GITHUB),
         ("git@github.com:someone/mnist.report.git", GITHUB),
+        ("ssh://git@ssh.github.com:443/someone/mnist.report.git", GITHUB),  # where 22 is closed
+        ("https://gitlab.com/someone/mnist.report.git", None),
         ("https://github.com.example.org/someone/mnist.report.git", None),
         ("https://example.org/github.com/someone/mnist.report.git", None),
+        ("https://github.com/someone", None),
     ],
 )
 def test_only_an_origin_on_github_counts_and_no_password_is_kept(
@@ -131,12 +137,14 @@ def test_a_notebook_whose_first_cell_was_changed_is_named(checkout: Path) -> Non
 # ---- the first cell, in a Colab
 
 
-def make_repository(folder: Path) -> None:
+def repository(folder: Path, *, package: bool) -> Path:
+    """Make a repository with one commit."""
     (folder / "src" / "mnist_mlp").mkdir(parents=True)
     (folder / "src" / "mnist_mlp" / "__init__.py").touch()
     git(folder, "init", "--quiet")
-    git(folder, "add", ".")
-    git(folder, "commit", "--quiet", "-m", "all")
+    git(folder, "add", *(["."] if package else []))
+    git(folder, "commit", "--quiet", "--allow-empty", "-m", "all")
+    return folder
 
 
 def located(address: str) -> str:
@@ -147,16 +155,21 @@ def located(address: str) -> str:
 
 def test_colab_clones_in_silence_and_a_corrected_address_clones_anew(tmp_path: Path) -> None:
     (content := tmp_path / "content").mkdir()
-    make_repository(tmp_path / "mnist.report")
-    here = f"url.file://{tmp_path}/.insteadOf"
-    git(content, "config", "--file", "../.gitconfig", here, GITHUB.removesuffix("mnist.report"))
-    typo = run(IN_COLAB + located(f"{GITHUB}s"), content)
+    places = {
+        GITHUB: repository(tmp_path / "published", package=True),
+        "https://github.com/a/b": repository(tmp_path / "other", package=False),
+        "https://github.com/a/typo": tmp_path / "nowhere",
+    }
+    config = {f"url.file://{place}.insteadOf": address for address, place in places.items()}
+    typo = run(IN_COLAB + located("https://github.com/a/typo"), content, **config)
     assert typo.returncode == 1
-    message = f"RuntimeError: {GITHUB}s 저장소를 복제하지 못했으니"
+    message = "RuntimeError: https://github.com/a/typo 저장소를 복제하지 못했으니"
     assert typo.stderr.splitlines()[-1].startswith(message)
     assert "fatal" not in typo.stderr
+    other = run(IN_COLAB + located("https://github.com/a/b"), content, **config)
+    assert "RuntimeError: 저장소의 src 폴더를 찾지 못했으니" in other.stderr
     for _ in range(2):  # the second time it is there already
-        done = run(IN_COLAB + located(GITHUB) + THEN, content)
+        done = run(IN_COLAB + located(GITHUB) + THEN, content, **config)
         assert (done.returncode, done.stderr) == (0, "")
         (line,) = done.stdout.splitlines()
         assert Path(line).is_relative_to(content / "github.com+someone+mnist.report")
@@ -178,6 +191,6 @@ def test_elsewhere_nothing_is_cloned_and_no_error_looks_like_a_missing_package(
     assert "RuntimeError: 저장소의 src 폴더를 찾지 못했으니" in done.stderr
     assert "ModuleNotFoundError" not in done.stderr
     assert not list(tmp_path.iterdir())
-    make_repository(tmp_path / "here")
+    repository(tmp_path / "here", package=True)
     (tmp_path / "here" / "notebooks").mkdir()
     assert run(located(GITHUB) + THEN, tmp_path / "here" / "notebooks").returncode == 0
