@@ -9,7 +9,7 @@ STOPPED = "중단했습니다. 그때까지 저장한 파일은 그대로 있습
 def one_sentence(
     kind: type[BaseException], error: BaseException, traceback: TracebackType | None
 ) -> None:
-    """Report Ctrl-C in a sentence, anything else as Python does."""
+    """Report Ctrl-C in a sentence (the exit code is 130), anything else as Python does."""
     if issubclass(kind, KeyboardInterrupt):
         print(STOPPED, file=sys.stderr)
     else:

@@ -68,10 +68,7 @@ def carried_cells(root: Path) -> list[NotebookNode]:
 def single_file(nb: NotebookNode, carried: list[NotebookNode]) -> NotebookNode:
     """Return the notebook with the carried cells, without outputs and the search for a repository.
 
-    Raises
-    ------
-    ReportError
-        If the notebook does not have the cell that the carried ones replace.
+    Raises ReportError if it does not have the cell that the carried ones replace.
     """
     if "find-repository" not in {cell.id for cell in nb.cells}:
         title = nb.metadata.get("title", "the notebook")

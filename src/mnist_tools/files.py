@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from io import TextIOWrapper
@@ -13,7 +14,6 @@ from nbformat import NotebookNode
 
 from mnist_mlp.data import DatasetError
 from mnist_mlp.study import StudyError
-from mnist_tools import STOPPED
 
 NOTEBOOKS = {"scratch": "01_scratch_mlp", "framework": "02_framework_mlp"}
 
@@ -51,11 +51,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a temporary file and rename it, so that a crash never leaves half a file.
 
     A device or a pipe, ``/dev/stdout``, is written to: a rename would put a file in its place.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written, as on a full disk; names the path. What was there before stays.
+    Raises OSError, which names the path, if there is no space; what was there before stays.
     """
     data = content.encode() if isinstance(content, str) else content
     if path.exists() and not (path.is_file() or path.is_dir()):
@@ -90,6 +86,19 @@ def replace_section(path: Path, name: str, body: str) -> None:
     write_atomically(path, text)
 
 
+def report_folder() -> Path:
+    """Return ``reports``, or a new temporary folder where that cannot be written; say so."""
+    folder = Path("reports")
+    try:
+        folder.mkdir(exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        other = Path(tempfile.mkdtemp(prefix="mnist-mlp-"))
+        print(f"알림: {folder}에 쓸 수 없어({error.strerror}) {other}에 저장합니다.")
+        return other
+
+
 def prepare() -> None:
     """Let a command print Korean under any locale, and find MNIST from the kernels' folder too."""
     for stream in (sys.stdout, sys.stderr):
@@ -100,7 +109,7 @@ def prepare() -> None:
 
 
 def exit_code(work: Callable[[], None], needs: str = "") -> int:
-    """Do a command's work; return 0, or say what ended it: 1 an expected error, 130 Ctrl-C.
+    """Do a command's work; return 0, or 1 and say what ended it if that is an expected error.
 
     Without ``needs``, a folder of the repository, in the working directory: 2, and nothing is done.
     """
@@ -110,9 +119,6 @@ def exit_code(work: Callable[[], None], needs: str = "") -> int:
         return 2
     try:
         work()
-    except KeyboardInterrupt:
-        print(STOPPED, file=sys.stderr)
-        return 130
     except (ReportError, StudyError, DatasetError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

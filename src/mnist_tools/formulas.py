@@ -60,10 +60,7 @@ class Formulas:
     def draw(self, latex: str, *, display: bool = False) -> str:
         """Return an SVG in the size and colour of the text; screen readers get the LaTeX.
 
-        Raises
-        ------
-        ReportError
-            If anything in the formula cannot be drawn.
+        Raises ReportError if anything in the formula cannot be drawn.
         """
         # ziamath would draw the bold or double-struck digit of an indicator function plain
         source = latex.replace(r"\mathbf{1}", "𝟏").replace(r"\mathbb{1}", "𝟙").strip()

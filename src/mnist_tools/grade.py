@@ -12,11 +12,10 @@ import sys
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from mnist_tools.compare import CURVE_TOLERANCE, TOLERANCE, study_problems
 from mnist_tools.execute import Limits
-from mnist_tools.files import NOTEBOOKS, ReportError, prepare, write_atomically
+from mnist_tools.files import NOTEBOOKS, ReportError, prepare, report_folder, write_atomically
 from mnist_tools.recount import own_data
 from mnist_tools.rerun import LIMITS, SPACE, copy_submission, read_submitted, rerun
 from mnist_tools.rubric import Item, judge, problems_of
@@ -62,10 +61,8 @@ def grade(repository: Path, limits: Limits, retrain: bool) -> list[Item]:
             if not side.error:
                 print(f"{name}.ipynb를 다시 실행합니다.", flush=True)
                 again = rerun(Path(scratch, name), name, side, limits)
-                if again.error and shutil.disk_usage(scratch).free < SPACE // 40:
-                    raise ReportError(f"{scratch} ran full, which may have ended {name}.ipynb")
                 again.data = own_data(again.results)
-            items += judge(kind, side, again, limits.total if retrain else 0)
+            items += judge(kind, side, again, limits.seconds if retrain else 0)
     title = "시드 반복 실험이 채점기의 것과 같다"
     return [*items, Item("data/study.jsonl", "study", title, [printable(text) for text in study])]
 
@@ -82,79 +79,51 @@ def table(items: list[Item]) -> str:
     return "\n".join(lines)
 
 
-def save(path: Path, report: dict[str, Any]) -> Path:
-    """Write a grade, to a new temporary folder if its own place is none, and return where it is."""
-    text = json.dumps(report, ensure_ascii=False, indent=1) + "\n"
-    try:
-        write_atomically(path, text)
-    except OSError as error:
-        print(f"알림: {path}에 쓸 수 없습니다({error.strerror}).", file=sys.stderr)
-        path = Path(tempfile.mkdtemp(prefix="grade-"), "grade.json")
-        write_atomically(path, text)
-    return path
-
-
-def remove(path: Path) -> None:
-    """Take away an old grade, so that none stays if this grading finds no end."""
-    try:
-        if path.is_file():  # not a device such as /dev/stdout
-            path.unlink()
-    except OSError as error:
-        print(f"알림: 옛 {path}을 지울 수 없습니다({error.strerror}).", file=sys.stderr)
-
-
-def limit(text: str) -> int:
-    """Read a limit: one that is too low or too high for a kernel to start is an error at once."""
-    if not (text.isdecimal() and 1 <= int(text) <= 10**6):
-        raise argparse.ArgumentTypeError(f"{text} is no whole number from 1 to 1000000")
-    return int(text)
-
-
-def parse(arguments: list[str] | None) -> argparse.Namespace:
-    """Read the command line."""
-    shape = argparse.ArgumentDefaultsHelpFormatter
-    parser = argparse.ArgumentParser(
-        prog="python -m mnist_tools.grade", description=__doc__, formatter_class=shape
-    )
-    parser.add_argument("repository", type=Path, nargs="?", default=Path(), help="what to grade")
-    parser.add_argument("--timeout", type=limit, default=LIMITS.timeout, help="seconds a cell")
-    parser.add_argument("--total", type=limit, default=LIMITS.total, help="seconds a notebook")
-    parser.add_argument("--memory", type=limit, default=LIMITS.memory, help="GiB a process")
-    parser.add_argument("--retrain", action="store_true", help="train as published, and compare")
-    parser.add_argument("--json", type=Path, default=Path("reports/grade.json"))
-    return parser.parse_args(arguments)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    options = parse(arguments)
+    parser = argparse.ArgumentParser(prog="python -m mnist_tools.grade", description=__doc__)
+    parser.add_argument("repository", type=Path, nargs="?", default=Path(), help="what to grade")
+    parser.add_argument(
+        "--timeout", type=int, default=LIMITS.seconds, help="seconds a notebook (600)"
+    )
+    parser.add_argument("--retrain", action="store_true", help="train as published, and compare")
+    parser.add_argument("--json", type=Path, help="the file to write (reports/grade.json)")
+    options = parser.parse_args(arguments)
     prepare()
     try:
-        remove(options.json)
+        file = options.json or report_folder() / "grade.json"
+        if file.is_file():  # and no device: no old grade stays if this grading finds no end
+            file.unlink()
         if not (options.repository / "notebooks").is_dir():
             raise ReportError(f"{options.repository} has no folder notebooks")
-        chosen = {name: getattr(options, name) for name in ("timeout", "total", "memory")}
-        items = grade(options.repository, replace(LIMITS, **chosen), options.retrain)
-        not_judged = [RETRAINED if options.retrain else NOT_RETRAINED, *NOT_JUDGED]
-        score = sum(not item.problems for item in items)
-        print(f"{table(items)}\n\n{COMPARED}\n\n만점이어도 채점하지 않은 것:")
-        print(*(f"- {text}" for text in not_judged), sep="\n")
-        print(f"\n합계 {score}/{len(items)}", flush=True)
-        report = {
-            "submission": str(options.repository.resolve()),
-            "score": score,
-            "full": len(items),
-            "items": [asdict(item) for item in items],
-            "not_judged": not_judged,
-        }
-        print(f"점수표: {save(options.json, report)}")
+        limits = replace(LIMITS, seconds=options.timeout)
+        items = grade(options.repository, limits, options.retrain)
+        write(file, options.repository, items, options.retrain)
     except Exception as error:  # trouble of our own: what a submission does is caught before
         print(f"{type(error).__name__}: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("채점을 중단했습니다.", file=sys.stderr)
         return 130
-    return 0 if score == len(items) else 1
+    return int(any(item.problems for item in items))
+
+
+def write(file: Path, repository: Path, items: list[Item], retrain: bool) -> None:
+    """Print a grade, then write it as JSON."""
+    not_judged = [RETRAINED if retrain else NOT_RETRAINED, *NOT_JUDGED]
+    score = sum(not item.problems for item in items)
+    print(f"{table(items)}\n\n{COMPARED}\n\n만점이어도 채점하지 않은 것:")
+    print(*(f"- {text}" for text in not_judged), sep="\n")
+    print(f"\n합계 {score}/{len(items)}", flush=True)
+    report = {
+        "submission": str(repository.resolve()),
+        "score": score,
+        "full": len(items),
+        "items": [asdict(item) for item in items],
+        "not_judged": not_judged,
+    }
+    write_atomically(file, json.dumps(report, ensure_ascii=False, indent=1) + "\n")
+    print(f"점수표: {file}")
 
 
 if __name__ == "__main__":

@@ -146,12 +146,8 @@ def to_html(
     """Convert a notebook as it is to one self-contained page.
 
     ``others`` are the pages that it links to, ``{file name: title}``; ``notebooks`` those whose
-    sections its text may name ("01번 노트북 9절"), ``{file name: notebook}``.
-
-    Raises
-    ------
-    ReportError
-        If a formula cannot be drawn or a pasted picture is missing; names the cell.
+    sections its text may name ("01번 노트북 9절"), ``{file name: notebook}``. Raises ReportError,
+    which names the cell, if a formula cannot be drawn or a pasted picture is missing.
     """
     # Of widgets Colab stores what nbconvert cannot read, and the page shows none.
     metadata = {name: value for name, value in nb.metadata.items() if name != "widgets"}

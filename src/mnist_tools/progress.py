@@ -1,6 +1,5 @@
 """How far a notebook is that is being executed: a line to look at during the minutes it takes."""
 
-import os
 import re
 import sys
 from time import monotonic
@@ -16,7 +15,7 @@ class Progress:
 
     def __init__(self, name: str, n_cells: int) -> None:
         self.name, self.n_cells = name, n_cells
-        self.terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+        self.terminal = sys.stdout.isatty()
         self.index, self.epoch, self.told = -1, "", float("-inf")
 
     def __enter__(self) -> "Progress":

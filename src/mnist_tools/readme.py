@@ -111,25 +111,19 @@ def draw(found: Values, root: Path) -> None:
     write_atomically(root / "figures" / ANSWER, png.getvalue())
 
 
-def published(file: Path) -> dict[str, Any]:
-    """Read a results file; raise :class:`ReportError` if it is damaged or not about MNIST."""
-    try:
-        result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ReportError(f"{file} is damaged ({error}): run its notebook again") from error
-    if result["dataset"] != "mnist":  # a notebook that was run in Jupyter without MNIST
-        raise ReportError(f"{file} is about {result['dataset']}, but the README is about MNIST")
-    return result
-
-
 def update(root: Path) -> None:
-    """Put picture and table of the committed results into the README, if it has places for them."""
+    """Put the committed results and the study's answer into the README, if it has places for them.
+
+    Raises ReportError if a notebook was run in Jupyter without MNIST.
+    """
     readme = root / "README.md"
     if not readme.exists() or "<!-- results -->" not in readme.read_text(encoding="utf-8"):
         print(f"알림: {readme}에 <!-- results -->가 없어 표와 그림을 새로 만들지 않습니다.")
         return
     files = [root / "figures" / f"results_{kind}.json" for kind in NOTEBOOKS]
-    results = [published(file) for file in files]
+    results = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    if any(result["dataset"] != "mnist" for result in results):
+        raise ReportError("figures/ has results on other data, but the README is about MNIST")
     replace_section(readme, "results", table(results, stored_test_accuracies()))
     draw(found := paired_differences(), root)
     replace_section(readme, "answer", answer(found))

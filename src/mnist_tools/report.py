@@ -25,6 +25,7 @@ from mnist_tools.files import (
     exit_code,
     package_files,
     read_notebook,
+    report_folder,
     write_atomically,
     write_notebook,
 )
@@ -50,19 +51,6 @@ def source_hash(nb: NotebookNode) -> str:
         if cell.cell_type == "code":
             digest.update(links.ADDRESS.sub("", cell.source).encode() + b"\0")
     return digest.hexdigest()
-
-
-def report_folder() -> Path:
-    """Return ``reports``, or a new temporary folder where that cannot be written; say so."""
-    folder = Path("reports")
-    try:
-        folder.mkdir(exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError as error:
-        other = Path(tempfile.mkdtemp(prefix="mnist-mlp-"))
-        print(f"알림: {folder}에 쓸 수 없어({error.strerror}) 보고서를 {other}에 저장합니다.")
-        return other
 
 
 def print_pdf(page: Path) -> Path:
@@ -146,10 +134,7 @@ def build_pages(sources: list[Path], execute_first: bool) -> None:
 def execute_in_place(sources: list[Path]) -> None:
     """Execute the notebooks and replace them and their figures, all or, after an error, none.
 
-    Raises
-    ------
-    ReportError
-        If there was no MNIST: the outputs on other data are no report to keep.
+    Raises ReportError if there was no MNIST: the outputs on other data are no report to keep.
     """
     executed = {}
     with tempfile.TemporaryDirectory() as output:
@@ -173,7 +158,7 @@ def replace_files(source: Path, target: Path) -> None:
     """Copy files beside those that they replace, then rename all: a full disk changes none."""
     target.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target, prefix=".") as beside:
-        copies = [Path(shutil.copy(file, beside)) for file in source.iterdir()]
+        copies = [Path(shutil.copy(file, beside)) for file in sorted(source.iterdir())]
         for copy in copies:
             os.replace(copy, target / copy.name)
 

@@ -26,7 +26,7 @@ from mnist_tools.shown import HIDING, Side, place, tags
 
 # Ours take 70 and 80 seconds on two cores (where others work too, easily three times as long),
 # 1 GiB and 2 million characters.
-LIMITS = Limits(timeout=300, total=600, memory=8, output=20_000_000)
+LIMITS = Limits(seconds=600, memory=8, output=20_000_000)
 FILE_LIMIT, COPY_LIMIT = 100_000_000, 500_000_000  # bytes of a file, of all files; ours has 10^7
 PROBE_LIMIT = 100_000_000  # bytes; ours has 5 million
 SPACE = 2_000_000_000  # bytes free in the temporary folder, for two copies and what they save
@@ -124,7 +124,7 @@ def rerun(root: Path, name: str, submitted: Side, limits: Limits) -> Side:
         if failure.index == len(nb.cells) - 1:
             again.error = f"끝난 커널에 채점할 dataset과 runs가 없음 ({failure.reason})"
         if isinstance(failure.__cause__, CellTimeoutError):
-            again.error += " (채점하는 컴퓨터가 바빴다면 --timeout과 --total을 늘려 다시 채점할 것)"
+            again.error += " (채점하는 컴퓨터가 바빴다면 --timeout을 늘려 다시 채점할 것)"
     except ReportError as trouble:
         again.error = str(trouble)
     nb.cells.pop()

@@ -5,16 +5,14 @@ as runs finish; a study that was killed continues where it stopped.
 """
 
 import argparse
-import errno
+import fcntl
 import math
 import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError
-from contextlib import contextmanager
 from dataclasses import asdict, replace
-from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -120,65 +118,42 @@ def rounded(values: Any) -> Any:
 def run_study(tasks: Sequence[Task], path: Path = STUDY_FILE, scheduler: str | None = None) -> None:
     """Train the tasks that the file does not hold yet and append each as it finishes.
 
-    Parameters
-    ----------
-    scheduler : address of a running Dask scheduler; without it the runs go to worker processes on
-        this machine, one for each core and one BLAS thread each.
-
-    Raises
-    ------
-    StudyError
-        If the file is damaged, holds runs that the tasks do not contain, or another study is at
-        work in its folder; if a worker or the cluster is lost.
+    ``scheduler`` is the address of a running Dask scheduler; without it the runs go to worker
+    processes on this machine, one for each core and one BLAS thread each. Raises StudyError if the
+    file is damaged or holds runs that the tasks do not contain, or a worker or the cluster is lost.
     """
-    with only_study(path.parent):
-        done = finished_runs(path, tasks)
-        missing = [task for task in tasks if task not in done]
-        print(
-            f"전체 {len(tasks)}회 가운데 {len(done)}회 완료, {len(missing)}회를 학습합니다.",
-            flush=True,
-        )
-        started = time.monotonic()
-        with path.open("ab", buffering=0) as file:
-            for count, run in enumerate(results(missing, scheduler), start=1):
-                append(file, to_line(run))
-                done[run.task] = run
-                left = (time.monotonic() - started) / count * (len(missing) - count) / 60
-                print(f"{progress(run)} [{count}/{len(missing)}, 약 {left:.0f}분 남음]", flush=True)
-        # The plan's order, whatever the order in which the runs finished: always the same file.
-        write_atomically(path, "".join(to_line(done[task]) for task in tasks))
+    done = finished_runs(path, tasks)
+    missing = [task for task in tasks if task not in done]
+    print(
+        f"전체 {len(tasks)}회 가운데 {len(done)}회 완료, {len(missing)}회를 학습합니다.",
+        flush=True,
+    )
+    started = time.monotonic()
+    for count, run in enumerate(results(missing, scheduler), start=1):
+        append(path, to_line(run))
+        done[run.task] = run
+        left = (time.monotonic() - started) / count * (len(missing) - count) / 60
+        print(f"{progress(run)} [{count}/{len(missing)}, 약 {left:.0f}분 남음]", flush=True)
+    # The plan's order, whatever the order in which the runs finished: always the same file.
+    write_atomically(path, "".join(to_line(done[task]) for task in tasks))
 
 
-def append(file: FileIO, line: str) -> None:
-    """Write a line through to the disk, or raise :class:`StudyError`: the next run cuts it off."""
-    content = line.encode()
+def append(path: Path, line: str) -> None:
+    """Append a line; raise :class:`StudyError` if not all of it fits (the next run cuts it off)."""
     try:
-        if file.write(content) < len(content):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # a part still fitted
-        os.fsync(file.fileno())
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line)
     except OSError as error:
-        raise StudyError(f"{file.name} cannot be written ({error.strerror}); {AGAIN}") from None
+        raise StudyError(f"{path} cannot be written ({error.strerror}); {AGAIN}") from None
 
 
-@contextmanager
-def only_study(folder: Path) -> Iterator[None]:
+def lock(folder: Path) -> None:
     """Refuse a second study of this folder; the lock goes with the process, however it ends."""
-    import fcntl  # here, so that the rest of the module can be imported on Windows
-
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StudyError(f"another study is at work in {folder}: wait for its end") from None
-        try:
-            yield
-        finally:
-            # To close is not enough: a process that is being started holds the file until its exec.
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-    finally:
-        os.close(descriptor)
+        fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise StudyError(f"another study is at work in {folder}: wait for its end") from None
 
 
 def finished_runs(path: Path, tasks: Sequence[Task]) -> dict[Task, StoredRun]:
@@ -196,8 +171,6 @@ def finished_runs(path: Path, tasks: Sequence[Task]) -> dict[Task, StoredRun]:
 def results(tasks: Sequence[Task], scheduler: str | None) -> Iterator[StoredRun]:
     """Yield each run as it finishes, from local processes or from a Dask cluster."""
     if scheduler is None:
-        if joblib.effective_n_jobs(-1) == 1 < (os.cpu_count() or 1):
-            print("알림: CPU가 하나로 제한되었거나 /dev/shm을 쓸 수 없어 차례로 학습합니다.")
         try:
             # The processes use one BLAS thread each: see mnist_mlp/__init__.py.
             parallel = joblib.Parallel(n_jobs=-1, return_as="generator_unordered")
@@ -238,7 +211,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--scheduler", help="address of a running Dask scheduler")
     parser.add_argument("--output", type=Path, default=STUDY_FILE, help="default: data/study.jsonl")
     options = parser.parse_args(arguments)
-    return exit_code(lambda: run_study(plan(), options.output, options.scheduler))
+
+    def work() -> None:
+        lock(options.output.parent)
+        run_study(plan(), options.output, options.scheduler)
+
+    return exit_code(work)
 
 
 if __name__ == "__main__":

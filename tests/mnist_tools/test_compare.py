@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from mnist_mlp.study import STUDY_FILE
-from mnist_tools import compare
 from mnist_tools.compare import study_problems
 
 
@@ -23,9 +22,5 @@ def test_every_other_number_and_run_of_a_study_is_named(
     assert all(problem.startswith("채점기의 것과 다른 실행 ") for problem in problems)
 
 
-def test_a_missing_and_a_huge_study_are_not_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(compare, "STUDY_LIMIT", 10)
-    for path in (tmp_path / "study.jsonl", STUDY_FILE):
-        assert list(study_problems(path)) == ["study.jsonl이 없거나 10 바이트보다 큼"]
+def test_a_missing_study_is_named(tmp_path: Path) -> None:
+    assert list(study_problems(tmp_path / "study.jsonl")) == ["study.jsonl이 없음"]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from made_up_notebook import write_code
 
+from mnist_tools import progress
 from mnist_tools.execute import execute
 from mnist_tools.files import ReportError
 
@@ -23,11 +24,12 @@ def test_a_cell_runs_in_its_folder_and_flushed_lines_are_one_output_without_time
     assert "execution" not in cell.metadata
 
 
-def test_a_notebook_of_colab_runs_and_a_kernel_that_is_killed_is_one_sentence_about_memory(
-    tmp_path: Path,
+def test_a_notebook_of_colab_tells_how_far_it_is_and_a_killed_kernel_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(progress, "INTERVAL", 0)
     kill = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
-    path = write_code(tmp_path / "n.ipynb", "x = 0", kill)
+    path = write_code(tmp_path / "n.ipynb", "print('에폭  3 | 0.1')", kill)
     nb = json.loads(path.read_text(encoding="utf-8")) | {"nbformat_minor": 0}
     for cell in nb["cells"]:
         del cell["id"]
@@ -35,3 +37,4 @@ def test_a_notebook_of_colab_runs_and_a_kernel_that_is_killed_is_one_sentence_ab
     sentence = r"n.ipynb, cell 2 of 2 \(id cell-2\) failed(?s:.*) the memory was full$"
     with pytest.raises(ReportError, match=sentence):
         execute(path, tmp_path)
+    assert capsys.readouterr().out == "n: 셀 1/2\nn: 셀 1/2, 에폭 3\nn: 셀 2/2\n"

@@ -1,14 +1,11 @@
 """The command line: two tiny notebooks in a made-up repository."""
 
-import errno
-import runpy
 import shutil
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from bs4 import BeautifulSoup
+from executed import contents
 from made_up_notebook import cell, write_cells, write_code
 
 import mnist_mlp
@@ -36,10 +33,6 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def contents(root: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
-
-
 def links(page: str) -> list[str]:
     html = BeautifulSoup(Path("reports", page).read_text(encoding="utf-8"), "html.parser")
     return [str(link["href"]) for link in html.select(".others a")]
@@ -47,7 +40,7 @@ def links(page: str) -> list[str]:
 
 def test_notebooks_are_executed_in_place_and_their_figures_saved(root: Path) -> None:
     assert main(["notebooks"]) == 0
-    assert {p.name for p in contents(root)} == {FIRST.name, SECOND.name, "results_framework.json"}
+    assert contents(root).keys() == {str(FIRST), str(SECOND), "figures/results_framework.json"}
     nb = read_notebook(SECOND)
     assert nb.cells[-1].outputs[0].text == "PyTorch\n"
     assert nb.metadata["mnist_mlp"] == {"source_sha256": source_hash(nb)}
@@ -67,7 +60,8 @@ def test_report_changes_nothing_but_reports_and_links_to_the_drawing_page_of_its
     lines = capsys.readouterr().out.splitlines()
     assert told[0] in lines
     assert lines[-2:] == told[1:]
-    assert {p: b for p, b in contents(root).items() if "reports" not in p.parts} == before
+    after = contents(root)
+    assert {path: after[path] for path in after if not path.startswith("reports/")} == before
     assert links(first) == [second, "draw.html"]
     assert links(second) == [first, "draw.html"]
     assert links("draw.html") == [first, second]
@@ -98,28 +92,26 @@ def test_failing_cell_is_named_and_nothing_is_written(
     assert contents(root) == before
 
 
-@pytest.mark.parametrize("why", ["ran on sklearn-digits, not on MNIST", "No space left on device"])
-def test_what_cannot_be_published_replaces_no_figure_and_no_notebook(
-    why: str, root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_notebooks_that_ran_on_the_digits_replace_nothing(
+    root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def executed(source: Path, output: Path) -> Any:
-        dataset = "sklearn-digits" if "MNIST" in why else "mnist"
-        (output / "results_framework.json").write_text(f'{{"dataset": "{dataset}"}}')
-        return read_notebook(source)
-
-    def full(source: Path, target: str) -> None:
-        (Path(target) / source.name).write_bytes(b"")
-        raise OSError(errno.ENOSPC, "No space left on device", str(source))
-
-    monkeypatch.setattr(report, "execute", executed)
-    monkeypatch.setattr(shutil, "copy", full)
-    Path("figures").mkdir()
-    Path("figures", "results_framework.json").write_text("old")
+    write_code(SECOND, ON_DIGITS)
     before = contents(root)
     assert main(["notebooks"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert why in line
+    assert "ran on sklearn-digits, not on MNIST" in line
     assert contents(root) == before
+
+
+def test_a_full_disk_replaces_no_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    new, old = tmp_path / "new", tmp_path / "old"
+    for folder in (new, old):
+        folder.mkdir()
+        (folder / "1.png").write_text(folder.name)
+    (new / "2.png").symlink_to("nowhere")  # as good as no space left for it
+    with pytest.raises(OSError, match=r"2\.png"):
+        report.replace_files(new, old)
+    assert contents(old) == {"1.png": b"old"}
 
 
 def test_source_hash_follows_code_modules_and_templates_but_no_text_and_no_place(
@@ -134,16 +126,13 @@ def test_source_hash_follows_code_modules_and_templates_but_no_text_and_no_place
         path = write_cells(tmp_path / "n.ipynb", cell("markdown", text), cell("code", code))
         return source_hash(read_notebook(path))
 
-    (package / "notes.txt").write_text("no source")
     assert hashed("a") == hashed("another text")
     assert hashed(code='REPO_URL = ""\nb') == hashed(code='REPO_URL = "https://github.com/a/b"\nb')
     hashes = [hashed(), hashed(code="another code")]
     module.write_text("x = 1")
     hashes.append(hashed())
     template.write_text("{{ x }}")
-    hashes.append(hashed())
-    template.rename(package / "text.md.j2")
-    assert len({*hashes, hashed()}) == 5
+    assert len({*hashes, hashed()}) == 4
 
 
 def test_pdf_without_a_browser_says_so(
@@ -154,16 +143,11 @@ def test_pdf_without_a_browser_says_so(
     assert "no Chromium found" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["report", "colab", "readme"])
 def test_outside_of_the_repository_a_command_is_one_sentence_and_leaves_nothing(
-    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["report", "html"])
-    file = Path(report.__file__).with_name(f"{command}.py")
-    with pytest.raises(SystemExit) as ended:
-        runpy.run_path(str(file), run_name="__main__")
-    assert ended.value.code == 2
+    assert main(["html"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: there is no ")
+    assert line.startswith("error: there is no notebooks/ here")
     assert list(tmp_path.iterdir()) == []

@@ -18,7 +18,7 @@ from executed import Grading
 from nbformat.v4 import new_output
 from PIL import Image
 
-from mnist_tools import recount, shown
+from mnist_tools import shown
 from mnist_tools.rubric import judge
 from mnist_tools.shown import HEADINGS, Side, code_cells, section
 
@@ -142,10 +142,6 @@ def cut_stream(s: Submission) -> None:
 HONEST: dict[str, Spoil] = {
     "another machine": elsewhere,
     "a stream in pieces": cut_stream,
-    "the last digit of a float, as jq writes it": both(
-        claim("ReLU history train_accuracy 1", lambda value: value * (1 + 2**-52)),
-        claim("ReLU top3 0 0 log_probability", lambda value: value * (1 - 2**-52)),
-    ),
     "a picture compressed otherwise": repaint(lambda pixels: pixels, compress_level=1),
 }
 
@@ -154,12 +150,6 @@ HONEST: dict[str, Spoil] = {
 def test_what_an_honest_submission_may_show(submission: Submission, name: str) -> None:
     HONEST[name](submission)
     assert submission.failed() == {}
-
-
-def test_equal_scores_are_in_order(submission: Submission) -> None:
-    for image in submission.old.results["runs"]["ReLU"]["top3"]["0"]:  # as the most certain ones
-        image |= {"probability": 1.0, "log_probability": -0.0}
-    assert list(recount.top3_problems(submission.old, "ReLU")) == []
 
 
 def test_the_digits_do_not_reach_the_thresholds_of_mnist(submission: Submission) -> None:
@@ -179,7 +169,7 @@ EVERYTHING = f"results {A} {B} {C} a-text b-text c-text agree text"
 SABOTAGES: list[tuple[Spoil, str, str]] = [
     # cells and outputs
     (lambda s: section(s.old.nb, "b")[0].update(source="#"), f"{B} b-text text", HEADINGS["b"]),
-    (lambda s: s.old.nb.cells.reverse(), f"order {B} ...", "(a), (b), (c)의 순서가 아님"),
+    (lambda s: s.old.nb.cells.reverse(), "order ...", "의 실행 번호가 1이 아니라"),
     (lambda s: s.log.update(execution_count=99), "order", "이 아니라 99"),
     (lambda s: [c.update(outputs=[]) for c in code_cells(s.old.nb)], EVERYTHING, "정확히 하나"),
     (lambda s: s.log.update(code_cells(s.old.nb)[-1]), "results ...", "정확히 하나"),
@@ -214,7 +204,7 @@ SABOTAGES: list[tuple[Spoil, str, str]] = [
     (publish("ReLU top3 0 1 index", 360), "b-ReLU", "클래스 0: 서로 다른 테스트 이미지 세 장이"),
     (publish("ReLU top3 0 1 probability", 0.5), "b-ReLU", "확률과 로그 확률이 맞지 않음"),
     (publish("ReLU top3 0 1 log_probability", 10**400), "b-ReLU text", "OverflowError"),
-    (publish("ReLU history train_loss 2", math.nan), "c-ReLU agree", "유한한 값이 아님"),
+    (publish("ReLU history train_loss 2", math.nan), "c-ReLU ...", "유한한 값이 아님"),
     (publish("ReLU history train_loss", [2.0, 1.0]), "c-ReLU", "에폭 0부터 3"),
     (publish("ReLU history validation_loss 0", 0.0), "c-ReLU", "validation_loss가 줄지 않음"),
     (publish("ReLU train_accuracy", 1.0), "c-ReLU", "마지막 값이 1.0와 다름"),

@@ -1,7 +1,5 @@
 """What a notebook shows is read as a reader sees it."""
 
-from typing import Any
-
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
@@ -19,15 +17,12 @@ def test_heading_levels_bound_a_section() -> None:
     ("text", "value", "stated"),
     [
         ("98.59%", 0.9859, True),
-        ("0.986", 0.9859, True),
         ("98.5%", 0.9859, False),
         ("정확도 1.0, 0.9", 0.9859, False),  # too few digits to say anything
         ("9,859장", 9859, True),
         ("손실 0.0540", 0.05392, False),
-        ("1.0", 1.0, True),
         ("1장", 1.0, False),
         ("1 - 1.94e-17", 1.9412e-17, True),
-        ("1 - 2.94e-17", 1.9412e-17, False),
         ("1e999 1.5e999", 0.5, False),
         ("", 0.5, False),
     ],
@@ -38,38 +33,24 @@ def test_a_number_is_stated_when_rounded_as_it_is_written(
     assert states(numbers(text), value) is stated
 
 
-ACTIVE = [
-    "<script>alert(1)</script>",
-    "text <IMG title='>' onerror=alert(1)>",
-    "<iframe srcdoc='x'></iframe>",
-    "<details ontoggle = alert(1) open>",
-    "<a href='javascript:alert(1)'>x</a>",
-    "<meta http-equiv=refresh content='0;url=x'>",
-]
-PASSIVE = [
-    "<details><summary>표</summary>글</details>",
-    "<b title='a > b'>on = 1</b>",
-    "$a < b$, on = 3 and c > d",
-    "<table border='1' class='dataframe'><tr><td>1</td></tr></table>",
-]
+HTML = {  # and whether a browser runs anything of it
+    "<script>alert(1)</script>": True,
+    "text <IMG title='>' onerror=alert(1)>": True,
+    "<iframe srcdoc='x'></iframe>": True,
+    "<a href='javascript:alert(1)'>x</a>": True,
+    "<meta http-equiv=refresh content='0;url=x'>": True,
+    "<b title='a > b'>on = 1</b>": False,
+    "$a < b$, on = 3 and c > d": False,
+    "<table border='1' class='dataframe'><tr><td>1</td></tr></table>": False,
+}
 
 
-def shown_by(kind: str, html: str) -> Any:
-    """Return a cell that shows HTML, as an output or (Markdown) as the cell itself."""
-    if kind == "markdown":
-        return new_markdown_cell(html)
-    return new_code_cell("x", outputs=[new_output("display_data", {kind: html})])
-
-
-@pytest.mark.parametrize("html", [*ACTIVE, *PASSIVE])
+@pytest.mark.parametrize("html", HTML)
 def test_what_a_browser_would_run_is_named_and_what_it_only_shows_is_not(html: str) -> None:
-    for kind in ("text/html", "markdown", "text/markdown"):
-        assert bool(active_html(shown_by(kind, html))) is (html in ACTIVE)
-
-
-def test_what_is_a_tag_in_html_alone() -> None:
-    assert active_html(shown_by("text/html", "<svg/onload=alert(1)>"))
-    assert active_html(shown_by("markdown", "<svg/onload=alert(1)>")) == []
+    for kind in ("text/html", "text/markdown"):
+        output = new_output("display_data", {kind: html})
+        assert bool(active_html(new_code_cell("x", outputs=[output]))) is HTML[html]
+    assert bool(active_html(new_markdown_cell(html))) is HTML[html]
 
 
 def test_code_in_text_and_code_cells_are_not_html() -> None:
