@@ -265,7 +265,7 @@ SENTENCES = [
     (
         "a clear winner",
         "a_confusion",
-        "ReLU가 12장 더 맞혔다. 한쪽만 맞힌 이미지는 ReLU 12장, LReLU 0장",
+        "ReLU가 12장 더 맞혔다(정확도 ReLU 100.00%, LReLU 94.00%)",
     ),
     ("a clear winner", "a_confusion", "p값은 0.001 미만이다. 유의수준"),
     ("a clear winner", "a_confusion", "오류율이 다르다고 볼 근거가 있다"),
