@@ -18,6 +18,7 @@ H = 1e-5
 """Step of the central difference: its error is O(H^2) from the third derivative and about
 1e-16 / H from rounding; both are near 1e-10 here."""
 LOSS_LIMIT, WEIGHT_LIMIT = 1e-10, 1e-9
+PROBE = 1000  # images that the gradient flow is measured on
 """What two implementations may differ by in float64: losses in nats, weights relatively."""
 
 
@@ -163,9 +164,9 @@ def gradient_flow(
 def flow_over_an_epoch(
     recipe: Recipe, split: Split, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the gradient flow of the first 1,000 images before and after an epoch of training."""
+    """Return the gradient flow of the first ``PROBE`` images before and after an epoch."""
     trainer = Trainer(recipe, seed)
-    probe = split.images[:1000], split.labels[:1000]
+    probe = split.images[:PROBE], split.labels[:PROBE]
     start = gradient_flow(trainer.model, *probe)
     for batch in minibatches(random_stream(seed, "order"), len(split.labels), recipe.batch_size):
         trainer.step(split.images[batch], split.labels[batch], recipe.lr_at(0))

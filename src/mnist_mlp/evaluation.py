@@ -219,7 +219,7 @@ def mean_interval(values: Sequence[float] | NDArray[np.float64], level: float = 
 
 
 def bootstrap_interval(
-    differences: NDArray[np.float64], images: int, level: float = 0.95, draws: int = 4000
+    differences: NDArray[np.float64], images: int, level: float = 0.95, draws: int = 20_000
 ) -> tuple[float, float]:
     """Return the interval of a mean difference over other seeds *and* other test images.
 
@@ -229,12 +229,14 @@ def bootstrap_interval(
     same draws. A fraction of the images.
     """
     seeds, kept = differences.shape
-    rng = np.random.default_rng(0)
+    rng, means = np.random.default_rng(0), []
     rest = 1 - kept / images
-    which_seeds = rng.multinomial(seeds, [1 / seeds] * seeds, size=draws)
-    which_images = rng.multinomial(images, [*[1 / images] * kept, rest], size=draws)[:, :kept]
-    means = ((which_seeds @ differences) * which_images).sum(axis=1) / (seeds * images)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    for start in range(0, draws, 4000):  # a part at a time: few megabytes
+        n = min(4000, draws - start)
+        which_seeds = rng.multinomial(seeds, [1 / seeds] * seeds, size=n)
+        which_images = rng.multinomial(images, [*[1 / images] * kept, rest], size=n)[:, :kept]
+        means.append(((which_seeds @ differences) * which_images).sum(axis=1) / (seeds * images))
+    low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 

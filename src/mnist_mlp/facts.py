@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mnist_mlp.checks import (
     LOSS_LIMIT,
+    PROBE,
     WEIGHT_LIMIT,
     Agreement,
     GradientError,
@@ -59,6 +60,7 @@ def gradient_flow(
         "shallow": {label: relative_flow(r, split, seeds) for label, r in shallow.items()},
         "seeds": len(seeds),
         "images": len(split.labels),
+        "probe": min(PROBE, len(split.labels)),
     }
 
 

@@ -95,7 +95,6 @@ def comparison(runs: Sequence[StoredRun], implementation: str) -> Facts:
     return {
         "groups": groups,
         "test": measure(groups, "test_accuracy"),
-        "first": measure(groups, "first_validation_accuracy"),
         "train_loss": measure(groups, "train_loss"),
         "validation_loss": measure(groups, "validation_loss"),
         "test_loss": measure(groups, "test_loss"),

@@ -95,9 +95,9 @@ def gradient_flow(flows: Mapping[str, Mapping[str, Any]]) -> Figure:
         markers = {"marker": marker, "ms": 5, "alpha": 0.5 if "gain" in label else 1}
         start, after = axes[0]
         start.plot(layers, flow["start"], **style(label) | markers | {"ls": ""})
-        start.plot(layers, flow["predicted"], lw=1, **style(label))
+        start.plot(layers, flow["predicted"], lw=1, color=GREY, zorder=1)
         after.plot(layers, flow["after"], label=label, **style(label) | markers)
-    titles = ("at the start (lines: predicted)", "after one epoch")
+    titles = ("at the start (grey: predicted)", "after one epoch")
     for ax, when in zip(axes[0], titles, strict=True):
         ax.set(title=f"Gradient by layer, {when}", yscale="log", xlabel="Hidden layer")
         ax.set_ylabel("RMS of dL/dz, last layer = 1")

@@ -69,10 +69,10 @@ def korean(label: str) -> str:
     return label
 
 
-def ends(low_and_high: tuple[float, float]) -> str:
+def ends(low_and_high: tuple[float, float], digits: int = 3) -> str:
     """Write the ends of an interval of fractions in percentage points: "−0.054 ~ +0.020%p"."""
     low, high = low_and_high
-    return f"{signed(100 * low, 3)} ~ {points(high, 3)}"
+    return f"{signed(100 * low, digits)} ~ {points(high, digits)}"
 
 
 def span(low_and_high: tuple[float, float]) -> str:

@@ -75,6 +75,7 @@ def of_best_images(relu: Sequence[StoredRun], lrelu: Sequence[StoredRun]) -> Fac
         "gap": float(widest.max()),
         "within": int(np.sum(widest < 1e-7)),
         "shared": by_chance(shared_images, relu, lrelu),
+        "shared_images": mean_interval(list(map(shared_images, relu, lrelu))),
         "surer": over_seeds.best_images({"ReLU": relu, "LReLU": lrelu}),
     }
 
@@ -83,15 +84,19 @@ def of_curves(pair: Groups) -> Facts:
     """Return how the losses differ by epoch, and when each settles.
 
     ``alike``: whether, from epoch 1 on, the validation losses differ less on average than ReLU's
-    own do from seed to seed (one standard deviation).
+    own do from seed to seed (one standard deviation); ``train_apart``: the epoch from which the
+    training losses differ more than that to the end.
     """
     curves = over_seeds.curves(pair)
-    deviations = curves["validation"]["ReLU"].std(axis=0, ddof=1)
-    means = np.array([gap.mean for gap in curves["gaps"]["validation"]])
+    larger = {
+        split: np.abs([gap.mean for gap in gaps]) > curves[split]["ReLU"].std(axis=0, ddof=1)
+        for split, gaps in curves["gaps"].items()
+    }
     return {
         "loss_gaps": curves["gaps"],
+        "train_apart": 1 + int(np.flatnonzero(~larger["train"]).max(initial=-1)),
         "end_train": {name: float(curve[:, -1].mean()) for name, curve in curves["train"].items()},
-        "alike": bool((np.abs(means) < deviations)[1:].all()),
+        "alike": not larger["validation"][1:].any(),
         "settled": curves["settled"],
         "settled_later": curves["settled_later"],
     }

@@ -67,6 +67,7 @@ def live(relu: Result, lrelu: Result, runs: Sequence[StoredRun] | None = None) -
             "shallow": DEPTHS,
             "seeds": 3,
             "images": 12_000,
+            "probe": 1000,
             "faster": True,
         },
     }
