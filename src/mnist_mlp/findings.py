@@ -130,8 +130,8 @@ def confidence(groups: Groups, lrelu: str) -> Facts:
     pair = dict(zip(("ReLU", lrelu), study.same_seeds(groups["ReLU"], groups[lrelu]), strict=True))
     gaps = {name: differences(pair, name)[lrelu] for name in MEASURED}
     explained = {
-        "loss of images\nread rightly": differences(pair, right_share)[lrelu],
-        "loss of\nmisread images": differences(pair, wrong_share)[lrelu],
+        "share of\ncorrect images": differences(pair, right_share)[lrelu],
+        "share of\nmisread images": differences(pair, wrong_share)[lrelu],
         "calibration\nerror (ECE)": gaps["expected_calibration_error"],
     }
     return {

@@ -38,11 +38,11 @@ def repeats(
     return dict(zip(found, pair, strict=True)) if len(pair[0]) > 1 else {}
 
 
-def classes(groups: Groups) -> Facts:
+def classes(groups: Groups, others: Groups) -> Facts:
     """Compare two networks' errors by class over seeds, all ten classes at once (Bonferroni).
 
     ``lasting_classes``, ``lasting_cells``: of those shown to differ over seeds the ones that differ
-    over test images too.
+    over test images too. ``others``: the same trainings in the other implementation.
     """
     if not groups:
         return {"n": 0, "classes": []}
@@ -67,6 +67,7 @@ def classes(groups: Groups) -> Facts:
             cell[:2] for cell in cells if lasts(by_image(relu, lrelu, *cell[:2]), 90)
         ],
         "changed": by_chance(study.disagreements, relu, lrelu),
+        "rounding": by_rounding(study.disagreements, groups, others),
         "significant": (found := sum(map(one_is_better, relu, lrelu))),
         "by_luck": 0.05 * len(relu),
         "unlikely": bool(stats.binomtest(found, len(relu), 0.05, "greater").pvalue < 0.05),
@@ -161,9 +162,10 @@ def never_read(groups: Groups, others: Groups) -> Facts:
     }
 
 
-def best_images(groups: Groups) -> Facts:
+def best_images(groups: Groups, others: Groups) -> Facts:
     """Say of the best images which network is surer, and how many both choose, over seeds.
 
+    ``others``: the same trainings in the other implementation.
     ``least``: the two classes of whose best image most networks are least sure; ``lowest_p``: the
     lowest probability of any of them.
     """
@@ -186,6 +188,7 @@ def best_images(groups: Groups) -> Facts:
         "least_runs": least_runs,
         "lowest_p": min(float(np.exp(np.min(top3_scores(run)))) for run in [*relu, *lrelu]),
         "both": by_chance(shared_images, relu, lrelu),
+        "rounding": by_rounding(shared_images, groups, others),
     }
 
 
@@ -246,6 +249,28 @@ def by_chance(
         "relu": mean_of(compare, combinations(relu, 2)),
         "lrelu": mean_of(compare, combinations(lrelu, 2)),
         "beyond": mean_interval([beyond(compare, relu, lrelu, k) for k in range(len(relu))]),
+    }
+
+
+def by_rounding(
+    compare: Callable[[StoredRun, StoredRun], float], groups: Groups, others: Groups
+) -> Facts:
+    """Compare networks of one seed and one activation whose implementations round differently.
+
+    ``ReLU``, ``LReLU``: the means; ``beyond``: seed by seed, what the activation alone makes (as
+    ``one_seed`` above) minus the mean of the two. Empty where the others do not have both.
+    """
+    if not others:
+        return {}
+    relu, relu_ = study.same_seeds(groups["ReLU"], others["ReLU"])
+    lrelu, lrelu_ = study.same_seeds(groups["LReLU"], others["LReLU"])
+    own = np.array([list(map(compare, relu, relu_)), list(map(compare, lrelu, lrelu_))])
+    activation = np.array(list(map(compare, relu, lrelu)))
+    return {
+        "n": len(relu),
+        "ReLU": float(own[0].mean()),
+        "LReLU": float(own[1].mean()),
+        "beyond": mean_interval(activation - own.mean(axis=0)),
     }
 
 

@@ -315,7 +315,7 @@ def calibration(
     *losses, error = explained
     dots(middle, {name: explained[name] for name in losses})
     dots(right, {error: 100 * explained[error]})
-    middle.set(title="LReLU(0.1) minus ReLU, same seed", ylabel="Test loss (below 0: less)")
+    middle.set(title="LReLU(0.1) minus ReLU, same seed", ylabel="Part of the mean test loss")
     right.set(title="ECE difference", ylabel="Percentage points (below 0: less)")
     return figure
 

@@ -9,17 +9,19 @@ from mnist_mlp.evaluation import mean_interval
 from mnist_mlp.experiments import recipe_search, speed, stress
 from mnist_mlp.facts import Facts
 from mnist_mlp.findings import all_seeds, differences, measure, other_images
-from mnist_mlp.over_seeds import Groups, by_chance, mean_of, shared_images, top3_scores
+from mnist_mlp.over_seeds import Groups, shared_images, top3_scores
 from mnist_mlp.study import StoredRun
 
 EARLIER = {
     "numpy": {
         "test": {"ReLU": 0.9701, "LReLU": 0.9682},
         "validation": {"ReLU": 0.96725, "LReLU": 0.96983},
+        "train": {"ReLU": 0.98590, "LReLU": 0.98658},
     },
     "torch": {
         "test": {"ReLU": 0.9483, "LReLU": 0.9394},
         "validation": {"ReLU": 0.9462, "LReLU": 0.9404},
+        "train": {"ReLU": 0.9505, "LReLU": 0.9411},
     },
 }
 """Accuracies at the end, quoted from the earlier report."""
@@ -32,6 +34,9 @@ def claims(runs: Sequence[StoredRun], implementation: str, label: str) -> Facts:
     relu, lrelu = study.same_seeds(groups["ReLU"], groups[label])
     pair = {"ReLU": relu, label: lrelu}
     again = other_images(pair)
+    recipes = {"ReLU": relu[0].recipe, "LReLU": lrelu[0].recipe}
+    (other,) = study.COMPARED.keys() - {implementation}
+    others = over_seeds.repeats(runs, other, "mnist", recipes)
     return {
         "label": label,
         "n": len(relu),
@@ -40,20 +45,21 @@ def claims(runs: Sequence[StoredRun], implementation: str, label: str) -> Facts:
         "both": again["both"],
         "wins": again["wins"],
         "mild": mean_interval(differences(groups, "test_accuracy")["LReLU(0.1)"]),
+        "train": mean_interval(differences(pair, "train_accuracy")[label]),
         "validation": mean_interval(differences(pair, "validation_accuracy")[label]),
         "shown": {name: measure(pair, name) for name in SHOWN},
         "first": measure(pair, "first_validation_accuracy"),
         "dead": float(np.mean([run.dead_units for run in groups["ReLU"]], axis=0).max()),
-        **of_classes({"ReLU": relu, "LReLU": lrelu}),
-        **of_best_images(relu, lrelu),
+        **of_classes({"ReLU": relu, "LReLU": lrelu}, others),
+        **of_best_images({"ReLU": relu, "LReLU": lrelu}, others),
         **of_curves({"ReLU": relu, "LReLU": lrelu}),
         **elsewhere(runs),
     }
 
 
-def of_classes(pair: Groups) -> Facts:
+def of_classes(pair: Groups, others: Groups) -> Facts:
     """Return in how many classes each network has fewer errors, and where that is shown."""
-    found = over_seeds.classes(pair)
+    found = over_seeds.classes(pair, others)
     means = [gap.mean for gap in found["classes"]]
     return {
         "relu_classes": sum(mean > 0 for mean in means),
@@ -67,16 +73,17 @@ def of_classes(pair: Groups) -> Facts:
     }
 
 
-def of_best_images(relu: Sequence[StoredRun], lrelu: Sequence[StoredRun]) -> Facts:
+def of_best_images(pair: Groups, others: Groups) -> Facts:
     """Return how certain the best images are, how different, and how many both choose."""
-    a, b = (np.exp([top3_scores(run) for run in group]) for group in (relu, lrelu))
+    a, b = (np.exp([top3_scores(run) for run in group]) for group in pair.values())
+    best = over_seeds.best_images(pair, others)
     widest = np.abs(a - b).max(axis=(1, 2))  # a seed each
     return {
         "gap": float(widest.max()),
         "within": int(np.sum(widest < 1e-7)),
-        "shared": by_chance(shared_images, relu, lrelu),
-        "shared_images": mean_interval(list(map(shared_images, relu, lrelu))),
-        "surer": over_seeds.best_images({"ReLU": relu, "LReLU": lrelu}),
+        "shared": best["both"],
+        "shared_images": mean_interval(list(map(shared_images, *pair.values()))),
+        "surer": best,
     }
 
 
@@ -118,7 +125,6 @@ def elsewhere(runs: Sequence[StoredRun]) -> Facts:
         "sigmoid_first": paced["first"]["sigmoid"],
         "wide": mean_interval(wide),
         "wide_wins": int(np.sum(wide > 0)),
-        "rounding": rounding(runs),
         "gain": search["total"],
         "gained": search["gained"],
         "mild_validation": mean_interval(mild["LReLU(0.1)"]),
@@ -128,9 +134,3 @@ def elsewhere(runs: Sequence[StoredRun]) -> Facts:
 def highest(by_rate: Mapping[str, float]) -> float:
     """Return the highest mean of a grid of learning rates; NaN, a seed that diverged, is none."""
     return float(np.nanmax(list(by_rate.values())))
-
-
-def rounding(runs: Sequence[StoredRun]) -> float:
-    """Return on how many images NumPy's and PyTorch's ReLU differ, all but the rounding alike."""
-    pair = study.same_seeds(*(all_seeds(runs, name)["ReLU"] for name in study.COMPARED))
-    return mean_of(study.disagreements, zip(*pair, strict=True))

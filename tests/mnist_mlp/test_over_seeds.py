@@ -24,6 +24,20 @@ def test_what_the_activation_changes_is_held_against_what_the_seed_changes() -> 
     assert found["beyond"].mean == pytest.approx((1 - 1.5 + 3 - 1.75 + 1 - 1.75) / 3)
 
 
+def test_rounding_alone_is_what_the_two_implementations_differ_by() -> None:
+    seeds = [0, 1, 2]
+    wrong: dict[int, tuple[int, int]] = {1: (0, 2), 2: (0, 3), 3: (0, 4)}
+    right = runs_with(errors=[{}] * 3, seed=seeds)
+    groups = {"ReLU": right, "LReLU": runs_with(errors=[wrong, wrong, {}], seed=seeds)}
+    one = runs_with(errors=[{1: (0, 2)}] * 2, seed=[1, 2])  # the seeds that both have
+    others = {"ReLU": one, "LReLU": runs_with(errors=[wrong, wrong], seed=[1, 2])}
+    found = over_seeds.by_rounding(study.disagreements, groups, others)
+    assert (found["n"], found["ReLU"], found["LReLU"]) == (2, 1, 1.5)
+    # Seed 1: 3 by the activation, 1 and 0 by rounding; seed 2: 0, 1 and 3.
+    assert found["beyond"].mean == pytest.approx((2.5 - 2) / 2)
+    assert over_seeds.by_rounding(study.disagreements, groups, {}) == {}
+
+
 @pytest.mark.parametrize("field", ["history", "top3"])
 def test_a_run_stored_without_what_the_report_reads_is_named(field: str) -> None:
     with pytest.raises(StudyError, match=rf"Task\(.*seed=0.* without its {field}: train it again"):
@@ -47,8 +61,8 @@ def test_repeats_are_of_just_this_training_in_pairs() -> None:
 
 
 def test_without_repeats_nothing_is_said_about_other_seeds() -> None:
-    assert over_seeds.classes({}) == {"n": 0, "classes": []}
-    assert over_seeds.best_images({}) == over_seeds.curves({}) == {"n": 0}
+    assert over_seeds.classes({}, {}) == {"n": 0, "classes": []}
+    assert over_seeds.best_images({}, {}) == over_seeds.curves({}) == {"n": 0}
     assert findings.asked(study_runs(), "numpy", "LReLU(0.05)")["found"] is None
     assert findings.asked(study_runs(), "numpy", "LReLU(0.3)")["found"]["seeds"].n == 10
 
@@ -79,7 +93,7 @@ def test_a_difference_lasts_if_it_is_spread_over_many_images() -> None:
     found = {}
     for name, errors in {"few": few, "many": many}.items():
         groups = {"ReLU": right, "LReLU": runs_with(errors=[errors] * 5, seed=seeds)}
-        found[name] = over_seeds.classes(groups)
+        found[name] = over_seeds.classes(groups, {})
         assert found[name]["shown_classes"] == [3, 4]  # the same in every seed
     assert (found["few"]["lasting_classes"], found["few"]["lasting_cells"]) == ([], [])
     assert (found["many"]["lasting_classes"], found["many"]["lasting_cells"]) == ([3], [(3, 5)])
@@ -105,5 +119,5 @@ def test_curves_and_best_images_over_seeds_are_those_of_the_runs() -> None:
     odd = surer | {0: [(0, -1e-12), (1, -1e-9), (2, -1e-9)]}
     groups = {"ReLU": runs_with(top3=[odd, odd], seed=[0, 1])}
     groups["LReLU"] = runs_with(top3=[surer, surer], seed=[0, 1])
-    found = over_seeds.best_images(groups)
+    found = over_seeds.best_images(groups, {})
     assert (found["relu_surer"], found["most"], found["both"]["one_seed"]) == (1.0, 0, 30)

@@ -40,8 +40,8 @@ def again(runs: Sequence[StoredRun]) -> dict[str, Facts]:
     others = over_seeds.repeats(runs, "torch", "mnist", TRAINED)
     never = over_seeds.never_read(groups, others) if groups else {}
     return {
-        "a_confusion": never | over_seeds.classes(groups) | {"rounding": 50},
-        "b_top3": over_seeds.best_images(groups),
+        "a_confusion": never | over_seeds.classes(groups, others),
+        "b_top3": over_seeds.best_images(groups, others),
         "c_curves": over_seeds.curves(groups),
     }
 

@@ -12,13 +12,6 @@ from mnist_mlp.run import History
 from mnist_mlp.study import CHOSEN, Task
 
 
-def test_rounding_alone_is_what_the_two_implementations_differ_by() -> None:
-    def measure(task: Task) -> dict[str, Any]:
-        return {"errors": {task.seed: (0, 1)} if task.implementation == "torch" else {}}
-
-    assert verdicts.rounding(study_runs(measure)) == 1
-
-
 def test_claims_compare_classes_best_images_and_the_time_of_settling() -> None:
     def measure(task: Task) -> dict[str, Any]:
         if task.recipe not in (CHOSEN, replace(CHOSEN, alpha=0.3)):
