@@ -228,7 +228,7 @@ def saturated(result: Result) -> int:
 
 
 def c_curves(relu: Result, lrelu: Result) -> Facts:
-    """Compare the learning curves: who is lower, where each one stops falling, overfitting."""
+    """Compare the learning curves: how often ReLU is lower, where each ends, overfitting."""
     a, b = relu.run.history, lrelu.run.history
     endings = {"ReLU": ending(a), "LReLU": ending(b)}
     return {
@@ -237,6 +237,10 @@ def c_curves(relu: Result, lrelu: Result) -> Facts:
         "learned": learned(relu, lrelu),
         "epochs": len(a.train_loss) - 1,
         "endings": endings,
+        "relu_lower": {
+            split: int(np.sum(np.less(*(getattr(h, f"{split}_loss")[1:] for h in (a, b)))))
+            for split in ("train", "validation")
+        },
         "overfitted": [name for name, end in endings.items() if end["rise"] > 0.05],
     }
 

@@ -197,6 +197,7 @@ def curves(groups: Groups) -> Facts:
 
     ``lower_from``: the epoch from which LReLU's validation loss is the lower one to the end;
     ``higher``: whether LReLU's loss is the higher one in every epoch of training;
+    ``rise``: by how much the validation loss ends above its lowest, in the worst run;
     ``settled``: the mean epoch from which the validation loss stays within 5 % of its lowest.
     """
     if not groups:
@@ -215,10 +216,10 @@ def curves(groups: Groups) -> Facts:
         ]
         for split in splits
     }
-    settled = {
-        name: np.array([ending(kept(run, "history"))["settled"] for run in group], float)
-        for name, group in groups.items()
+    endings = {
+        name: [ending(kept(run, "history")) for run in group] for name, group in groups.items()
     }
+    settled = {name: np.array([e["settled"] for e in ends]) for name, ends in endings.items()}
     lower = 1 + max((e for e, gap in enumerate(gaps["validation"]) if gap.high >= 0), default=-1)
     accuracies = [[run.train_accuracy for run in group] for group in groups.values()]
     return curves | {
@@ -228,6 +229,7 @@ def curves(groups: Groups) -> Facts:
         "higher": {split: all(gap.low > 0 for gap in gaps[split][1:]) for split in splits},
         "settled": {name: float(epochs.mean()) for name, epochs in settled.items()},
         "settled_later": mean_interval(settled["LReLU"] - settled["ReLU"]),
+        "rise": max(e["rise"] for ends in endings.values() for e in ends),
         "lower_from": lower if lower < len(gaps["validation"]) else None,
     }
 

@@ -86,7 +86,7 @@ class MLP:
         for layer in reversed(self.layers[end:]):
             grad = layer.backward(grad)
         if not to_input:
-            # Training changes no image: to leave out the product g W^T saves a third of a step.
+            # Training changes no image: to leave out g W^T saves a quarter of a step's products.
             self.affine[0].parameter_gradients(grad)
         return grad
 

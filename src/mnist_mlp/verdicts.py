@@ -88,22 +88,11 @@ def of_best_images(pair: Groups, others: Groups) -> Facts:
 
 
 def of_curves(pair: Groups) -> Facts:
-    """Return how the losses differ by epoch, and when each settles.
-
-    ``alike``: whether, from epoch 1 on, the validation losses differ less on average than ReLU's
-    own do from seed to seed (one standard deviation); ``train_apart``: the epoch from which the
-    training losses differ more than that to the end.
-    """
+    """Return how the losses differ by epoch, where they end, and when each settles."""
     curves = over_seeds.curves(pair)
-    larger = {
-        split: np.abs([gap.mean for gap in gaps]) > curves[split]["ReLU"].std(axis=0, ddof=1)
-        for split, gaps in curves["gaps"].items()
-    }
     return {
         "loss_gaps": curves["gaps"],
-        "train_apart": 1 + int(np.flatnonzero(~larger["train"]).max(initial=-1)),
         "end_train": {name: float(curve[:, -1].mean()) for name, curve in curves["train"].items()},
-        "alike": not larger["validation"][1:].any(),
         "settled": curves["settled"],
         "settled_later": curves["settled_later"],
     }

@@ -48,8 +48,6 @@ def test_claims_compare_classes_best_images_and_the_time_of_settling() -> None:
     means = [gap.mean for gap in gaps["validation"][:3]]
     assert means == pytest.approx([-0.5, 0.25, -0.2])
     assert gaps["train"][1].mean == pytest.approx(0.5)
-    assert found["train_apart"] == 21  # in no epoch from then on
-    assert not found["alike"]  # 0.25 apart at epoch 1, where seeds differ by 0.1
     assert found["validation"].mean == pytest.approx(-0.001)
     assert found["widest"] == 4
     assert found["class_gaps"][4].mean == pytest.approx(1.5)
